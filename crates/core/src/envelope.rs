@@ -13,8 +13,8 @@
 //! The header contains the lengths of the raw sections, which must add up to the whole body: one byte more or less
 //! makes the envelope malformed. Unknown fields of the header are ignored, and an unknown version is refused.
 //!
-//! The two versions differ in the header only. The place of version 1 is the number of a phase. Version 2 has a path and a
-//! generation besides, and says where the input of the phase comes from and which joins are ahead of it: [`Branching`].
+//! The two versions differ only in the header. In version 1, a place is the number of a phase. Version 2 adds a path and a
+//! generation, and the [`Branching`]: where the input of the phase comes from, and the joins ahead of it.
 //!
 //! A payload in a state manager is not in the body. The header then contains a [`Reference`] to it.
 

@@ -62,15 +62,15 @@ pub enum FailureKind {
         /// The limit, which is the setting `envelope_limit`.
         limit: u64,
     },
-    /// Too many branches of a graph failed. What became of each is there.
+    /// Too many branches of a graph failed. These are the results of all of them.
     Branches(Arc<Branches>),
-    /// Too many items of a for-each failed. What became of each is there.
+    /// Too many items of a for-each failed. These are the results of all of them.
     Items(Arc<Items>),
-    /// The list of a for-each is too long. Nothing was begun.
+    /// The list of a for-each is too long. No item was begun.
     TooManyItems {
-        /// How many items it has.
+        /// The number of items in the list.
         items: usize,
-        /// The setting `max_items`.
+        /// The value of the setting `max_items`.
         limit: usize,
     },
     /// The function of a choice returned this name, which is not a branch.
@@ -263,7 +263,7 @@ impl Failure {
         }
     }
 
-    /// What became of the branches of a graph, if too many of them failed.
+    /// The results of the branches of a graph, if too many of them failed.
     ///
     /// ```
     /// use faasflow_core::{Context, Failure, Flow};
@@ -285,7 +285,7 @@ impl Failure {
         }
     }
 
-    /// What became of the items of a for-each, if too many of them failed.
+    /// The results of the items of a for-each, if too many of them failed.
     #[must_use]
     pub fn items(&self) -> Option<&Items> {
         match &self.kind {
@@ -436,7 +436,7 @@ impl Failure {
     }
 }
 
-/// The reasons of the members that failed: the first three, and how many more there are.
+/// The reasons of the first three members that failed, and the number of the others.
 fn of_members<'a>(members: impl Iterator<Item = (String, &'a MemberResult)>) -> String {
     let failed = members.filter_map(|(name, result)| match result {
         MemberResult::Failed(reason) => Some(format!("{name} failed: {reason}")),
@@ -454,7 +454,7 @@ fn of_members<'a>(members: impl Iterator<Item = (String, &'a MemberResult)>) -> 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
-            // A join or a choice, which is not a step.
+            // It is not a step but a join, a split or a choice.
             0 => write!(f, "{} failed: {}", self.name, self.kind),
             step => write!(f, "step {step} ({}) failed: {}", self.name, self.kind),
         }

@@ -1,4 +1,4 @@
-//! The plan of a flow: its segments, what follows each of them, and the places of requests in it.
+//! The plan of a flow: its segments, how they follow each other, and the places of requests in it.
 
 mod fingerprint;
 mod item_path;

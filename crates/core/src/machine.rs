@@ -8,8 +8,8 @@
 //! an outage, at any point ──▶ deliver again
 //! ```
 //!
-//! [`advance`] is for requests with one token, whose position travels in the envelope. It needs no store. [`forked`] is for
-//! requests with branches.
+//! [`advance`] is for requests with a single token, whose position travels in the envelope. It needs no store. [`forked`] is
+//! for requests with branches.
 
 pub mod forked;
 

@@ -110,7 +110,7 @@ impl Payload {
         serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::new(&error) }))
     }
 
-    /// A text that is JSON.
+    /// Creates a payload from JSON text.
     pub(crate) fn json_text(text: String) -> Payload {
         Payload::new(text).with_content_type_header(Some(JSON))
     }

@@ -1,4 +1,4 @@
-//! Builds a flow from what its author wrote: numbers its steps, and those of flows inside it, and checks all of it.
+//! Builds a flow from its draft: numbers all steps, including those of flows inside it, and checks everything.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::fault::{Fault, FaultKind, MAX_DEPTH};
 use super::handler::FailureFn;
 use super::step::{Action, Step};
 
-/// A flow as lists: steps, composites and bodies refer to each other by index.
+/// A flow as lists. Steps, composites and bodies refer to each other by index.
 pub(super) struct Built {
     pub(super) steps: Vec<Step>,
     pub(super) composites: Vec<Composite>,
@@ -24,46 +24,46 @@ pub(super) struct Built {
     pub(super) faults: Vec<Fault>,
 }
 
-/// A graph, choice, for-each or sub-flow of a built flow, with the functions that its author gave it. How its branches hang
-/// together, the flow's [plan](crate::Flow::plan) tells.
+/// A graph, choice, for-each or sub-flow of a built flow, with the author's functions. The flow's
+/// [plan](crate::Flow::plan) has its branches and the order in which they run.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Composite {
-    /// Branches side by side, then a join.
+    /// Branches that run concurrently, then a join.
     Graph {
-        /// Makes the output; without it, see [`Branches::into_output`](crate::Branches::into_output).
+        /// Makes the output; without it, [`Branches::into_output`](crate::Branches::into_output) does.
         join: Option<JoinFn>,
         /// When it is complete.
         complete: Complete,
-        /// How long each branch may take, if that is limited.
+        /// The time limit of each branch, if it has one.
         within: Vec<Option<Duration>>,
     },
     /// One branch of several.
     Choice {
-        /// Names the branch.
+        /// Returns the name of the branch to take.
         decide: DecideFn,
-        /// Which branch is taken for a name that is no branch.
+        /// The branch for names that are not branches.
         otherwise: Option<usize>,
     },
     /// One branch for each item.
     ForEach {
         /// Makes the items; without it, the payload is a JSON array.
         split: Option<SplitFn>,
-        /// Makes the output; without it, see [`Items::into_output`](crate::Items::into_output).
+        /// Makes the output; without it, [`Items::into_output`](crate::Items::into_output) does.
         collect: Option<CollectFn>,
         /// When it is complete.
         complete: Complete,
-        /// How many items are in flight at once.
+        /// How many items may be in flight at once.
         at_most: u32,
-        /// How long each item may take, if that is limited.
+        /// The time limit of each item, if there is one.
         within: Option<Duration>,
     },
-    /// A flow by value.
+    /// Another flow as a part of this one.
     Flow,
 }
 
 impl Composite {
-    /// When it is complete; a choice and a sub-flow are when their branch is.
+    /// When it is complete. A choice or a sub-flow is complete when its only branch is.
     #[must_use]
     pub fn complete(&self) -> Complete {
         match self {
@@ -72,7 +72,7 @@ impl Composite {
         }
     }
 
-    /// Whether requests run code that its author gave it.
+    /// Whether requests run functions of its author.
     pub(super) fn runs_code(&self) -> bool {
         match self {
             Composite::Graph { join, .. } => join.is_some(),
@@ -83,7 +83,7 @@ impl Composite {
     }
 }
 
-/// The lists while they grow. Indices are given out depth first.
+/// The lists while they are being filled. Indices are assigned depth first.
 #[derive(Default)]
 struct Building {
     steps: Vec<Step>,
@@ -92,7 +92,7 @@ struct Building {
     composites: Vec<Composite>,
     outlines: Vec<CompositeOutline>,
     faults: Vec<Fault>,
-    /// The names that lead to what is built.
+    /// The names that lead to the part that is being built.
     path: Vec<String>,
 }
 
@@ -185,7 +185,7 @@ impl Building {
         self.composite(parent, CompositeKind::ForEach, built, "for-each", vec![item], &[], at)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what all four kinds have in common")]
+    #[expect(clippy::too_many_arguments, reason = "the four kinds of composites share all of it")]
     fn composite(
         &mut self,
         parent: BodyIndex,
@@ -200,7 +200,7 @@ impl Building {
         self.composites.push(built);
         self.outlines.push(CompositeOutline { kind, parent, branches: Vec::new(), is_inline: false });
         let faults = match &self.composites[index.0] {
-            // Nobody gave this branch its name.
+            // The author did not choose the name of the last branch.
             Composite::Choice { otherwise: Some(otherwise), .. } => check::names(&branches[..*otherwise]),
             _ => check::names(&branches),
         };
@@ -238,7 +238,7 @@ impl Building {
         }
     }
 
-    /// Does something with a name at the end of the path.
+    /// Calls `then` with this name at the end of the path.
     fn named(&mut self, name: &str, then: impl FnOnce(&mut Building)) {
         self.path.push(name.to_owned());
         then(self);
@@ -252,7 +252,7 @@ impl Building {
     }
 }
 
-/// What planning needs to know of a step.
+/// The part of a step that is relevant for planning.
 fn planned(action: &Action) -> PlannedStep<'_> {
     match action {
         Action::Modify(_) => PlannedStep::Modifier,
@@ -262,7 +262,7 @@ fn planned(action: &Action) -> PlannedStep<'_> {
 }
 
 impl Composite {
-    /// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
+    /// The items of a payload without a `split`: the elements of a JSON array, each with its original text.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can be wrong with a step or a graph, looked at by itself.
+//! Checks that need only one step or one graph.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,8 @@ fn is_function_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Names that are missing or used twice. Outputs and paths are keyed by name, and a difference of case alone is a slip.
+/// Finds names that are missing or used twice. Outputs and paths use the names as keys. Names that differ only in case are most
+/// likely a mistake.
 pub(super) fn names(branches: &[BranchDraft]) -> Vec<(FaultKind, At)> {
     let mut known: HashMap<String, &BranchDraft> = HashMap::new();
     let mut faults = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn names(branches: &[BranchDraft]) -> Vec<(FaultKind, At)> {
     faults
 }
 
-/// For each branch of a graph those that it comes after, by index. Names that are no branches are faults, and so are circles.
+/// The indices of the branches that each branch of a graph comes after. Unknown names and cycles are faults.
 pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)>) {
     let mut after = vec![Vec::new(); graph.branches.len()];
     let mut faults = Vec::new();
@@ -70,25 +71,25 @@ pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)
             after[branch].push(other);
         }
     }
-    // In order of definition, which is the order of the object that the branch is given.
+    // The input of a branch is an object whose fields are in order of definition.
     after.iter_mut().for_each(|others: &mut Vec<usize>| others.sort_unstable());
-    if let Some(circle) = circle(&after) {
+    if let Some(cycle) = cycle(&after) {
         let name = |index: &usize| graph.branches[*index].name.clone();
-        let last = graph.after.iter().rfind(|(branch, ..)| circle.iter().any(|index| name(index) == *branch));
-        let at = last.map_or(graph.branches[circle[0]].at, |(_, _, at)| at);
-        faults.push((FaultKind::Cycle(circle.iter().map(name).collect()), at));
+        let last = graph.after.iter().rfind(|(branch, ..)| cycle.iter().any(|index| name(index) == *branch));
+        let at = last.map_or(graph.branches[cycle[0]].at, |(_, _, at)| at);
+        faults.push((FaultKind::Cycle(cycle.iter().map(name).collect()), at));
     }
     (after, faults)
 }
 
-/// Branches of which each comes after the next, and the last after the first, which stands at both ends.
-fn circle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
+/// Finds branches each of which comes after the next one. The first and the last are the same.
+fn cycle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut done = vec![false; after.len()];
     fn visit(at: usize, after: &[Vec<usize>], done: &mut [bool], path: &mut Vec<usize>) -> Option<Vec<usize>> {
         if let Some(start) = path.iter().position(|&other| other == at) {
-            let mut circle = path[start..].to_vec();
-            circle.push(at);
-            return Some(circle);
+            let mut cycle = path[start..].to_vec();
+            cycle.push(at);
+            return Some(cycle);
         }
         if done[at] {
             return None;
@@ -102,7 +103,7 @@ fn circle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
     (0..after.len()).find_map(|at| visit(at, after, &mut done, &mut Vec::new()))
 }
 
-/// Whether a policy can be met by so many branches; `None` if their number is not known.
+/// The fault of a policy that this number of branches cannot meet. The number is `None` if it is not known.
 pub(super) fn complete(complete: Complete, branches: Option<usize>) -> Option<FaultKind> {
     let text = match complete {
         Complete::AtLeast(0) => "`AtLeast(0)` is met before anything begins".to_owned(),

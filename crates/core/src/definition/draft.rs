@@ -12,7 +12,7 @@ use super::fault::FaultKind;
 use super::handler::{FailureFn, FinallyFn, HandlerFn};
 use super::step::Step;
 
-/// Where in the author's code something was written.
+/// A location in the author's code.
 pub(super) type At = &'static Location<'static>;
 
 /// A flow, or a flow inside another.
@@ -22,7 +22,7 @@ pub(super) struct Draft {
     pub(super) on_failure: Option<FailureFn>,
     pub(super) finally: Option<FinallyFn>,
     pub(super) state: Option<Arc<dyn StateManager>>,
-    /// Faults of the whole.
+    /// Faults of the flow as a whole.
     pub(super) faults: Vec<(FaultKind, At)>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct BranchDraft {
 #[derive(Clone, Default)]
 pub(super) struct GraphDraft {
     pub(super) branches: Vec<BranchDraft>,
-    /// A branch, and one that it comes after.
+    /// Pairs of a branch and one that it comes after.
     pub(super) after: Vec<(String, String, At)>,
     pub(super) complete: Complete,
     pub(super) join: Option<JoinFn>,

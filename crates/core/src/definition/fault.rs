@@ -71,7 +71,7 @@ pub enum FaultKind {
     /// A branch without a name.
     #[error("a branch has no name")]
     UnnamedBranch,
-    /// Two branches whose names differ at most by case; the other is at `file` and `line`.
+    /// Two branches have the same name, or names that differ only in case. The second one is at `file` and `line`.
     #[error("the name `{name}` is used twice (again at {file}:{line})")]
     DuplicateBranch {
         /// The name.
@@ -81,10 +81,10 @@ pub enum FaultKind {
         /// The line in that file.
         line: u32,
     },
-    /// A branch is named that the graph does not have.
+    /// The name of a branch that the graph does not have.
     #[error("the graph has no branch `{0}`")]
     UnknownBranch(String),
-    /// Branches wait for each other: each comes after the next, and the last after the first.
+    /// Branches wait for each other. Each comes after the next one, and the first and the last are the same.
     #[error("branches wait for each other: {}", .0.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" after "))]
     Cycle(Vec<String>),
     /// A graph or a choice without branches.
@@ -93,10 +93,10 @@ pub enum FaultKind {
     /// A method of the builder that only a whole flow can use.
     #[error("`{0}` is set in a branch")]
     NotInABranch(&'static str),
-    /// A for-each that may run no item at all.
+    /// A for-each that could never begin an item.
     #[error("`at_most(0)` would never begin an item")]
     ZeroAtMost,
-    /// A policy that can never be met, or says nothing. The text says which.
+    /// A policy that can never be met, or is always met. The text explains it.
     #[error("{0}")]
     BadComplete(String),
     /// A branch or an item that would always fail.
@@ -172,14 +172,14 @@ impl Fault {
         Fault { step: None, place: None, kind }
     }
 
-    /// A fault of a step: its number in the whole flow, its name, and the path of names that leads to it.
+    /// A fault of a step, given its number in the whole flow, its name, and the names that lead to it.
     pub(crate) fn in_step(step: usize, name: &str, path: &[String], location: &Location<'_>, kind: FaultKind) -> Fault {
         let path = path.iter().map(|name| format!("{name} > ")).collect::<String>();
         let place = format!("{path}step {step} ({name}, {}:{})", location.file(), location.line());
         Fault { step: Some(step), place: Some(place), kind }
     }
 
-    /// A fault of a graph, choice, for-each or sub-flow, or of a branch of one. The path of names ends with it.
+    /// A fault of a graph, choice, for-each or sub-flow, or of one of its branches, given the names that lead to it.
     pub(crate) fn in_composite(path: &[String], location: &Location<'_>, kind: FaultKind) -> Fault {
         let place = format!("{} ({}:{})", path.join(" > "), location.file(), location.line());
         Fault { step: None, place: Some(place), kind }

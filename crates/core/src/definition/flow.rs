@@ -29,7 +29,7 @@ struct Definition {
     /// The failure handler of each body. The first body is the flow itself.
     handlers: Vec<Option<FailureFn>>,
     plan: Plan,
-    /// What it was built from, for use as a part of another flow.
+    /// The draft that it was built from, for use as a part of another flow.
     source: Draft,
 }
 
@@ -75,13 +75,13 @@ impl Flow {
         self.0.handlers[body.index()].as_ref()
     }
 
-    /// Whether the flow, or a flow inside it, has a failure handler. Such a handler may need the input of a failed step.
+    /// Whether the flow, or a flow inside it, has a failure handler, which may need the input of a failed step.
     #[must_use]
     pub fn handles_failures(&self) -> bool {
         self.0.handlers.iter().any(Option::is_some)
     }
 
-    /// A graph, choice, for-each or sub-flow, with the functions that its author gave it.
+    /// A graph, choice, for-each or sub-flow, with the author's functions.
     ///
     /// # Panics
     ///
@@ -159,7 +159,7 @@ pub struct FlowBuilder {
     pub(super) draft: Draft,
 }
 
-/// A flow as a part of another: what `branch`, `for_each` and `flow` take.
+/// Converts a flow so that it can be a part of another: `branch`, `ForEach::new` and `flow` accept it.
 impl From<Flow> for FlowBuilder {
     fn from(flow: Flow) -> FlowBuilder {
         FlowBuilder { draft: flow.0.source.clone() }

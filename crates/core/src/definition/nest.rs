@@ -1,4 +1,4 @@
-//! The methods of the builder that put flows inside a flow.
+//! The methods of the builder that add flows inside a flow.
 
 use std::panic::Location;
 
@@ -8,14 +8,14 @@ use super::flow::FlowBuilder;
 
 /// Flows inside the flow.
 impl FlowBuilder {
-    /// Runs branches side by side, and joins them: see [`Graph`].
+    /// Runs branches concurrently, and joins them: see [`Graph`].
     #[track_caller]
     pub fn graph(self, graph: Graph) -> FlowBuilder {
         self.element(Element::Graph(graph.draft), Location::caller())
     }
 
-    /// Runs branches side by side, and joins their outputs into a JSON object by branch name. It is short for a [`Graph`] in
-    /// which no branch waits for another.
+    /// Runs branches concurrently, and joins their outputs into a JSON object with their names as keys. It is a shorthand for a
+    /// [`Graph`] in which no branch waits for another.
     ///
     /// ```
     /// use faasflow_core::Flow;
@@ -39,7 +39,7 @@ impl FlowBuilder {
         self.graph(graph)
     }
 
-    /// Goes on in one of several branches: see [`Choice`].
+    /// Continues in one of several branches: see [`Choice`].
     #[track_caller]
     pub fn choose(self, choice: Choice) -> FlowBuilder {
         self.element(Element::Choice(choice.draft), Location::caller())
@@ -51,8 +51,8 @@ impl FlowBuilder {
         self.element(Element::ForEach(Box::new(for_each.draft)), Location::caller())
     }
 
-    /// Goes through another flow as a part of this one. Its failure handler handles failures inside it and may recover its
-    /// output. A [`Call`](super::Call) runs a flow that is deployed separately instead, as a request of its own.
+    /// Runs another flow as a part of this one. Its failure handler handles failures inside it, and can recover with an output.
+    /// To run a flow that is deployed separately, as a separate request, use a [`Call`](super::Call) instead.
     ///
     /// ```
     /// use faasflow_core::{Context, Failure, Flow};

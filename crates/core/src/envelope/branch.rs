@@ -1,15 +1,15 @@
-//! What an envelope of version 2 says besides: where its payload comes from, and the joins ahead of it.
+//! The additional contents of an envelope of version 2: where its payload comes from, and the joins ahead of it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Policy;
 
-/// What a token of a request with branches carries besides its place and payload.
+/// The part of a token that only requests with branches have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Branching {
     /// Where its input comes from.
     pub origin: Origin,
-    /// The joins ahead of it: one for each element of the path of its place, from the outermost to the innermost.
+    /// The joins ahead of it, one for each element of its place's path, from the outermost to the innermost.
     pub joins: Vec<Terms>,
 }
 
@@ -20,47 +20,47 @@ pub enum Origin {
     /// The token carries it.
     #[default]
     Token,
-    /// It is an item of the list that the for-each has split.
+    /// It is an item of the for-each's list.
     Item,
-    /// It is made of the outputs of the branches that this branch comes after.
+    /// It consists of the outputs of the branches that this branch comes after.
     Branches,
-    /// Members of a graph or for-each come together.
+    /// It consists of the results of the members of a graph or for-each, which are joined.
     Join {
         /// The terms of the join.
         terms: Terms,
-        /// The entry that decided it; `None` if it was decided before any member ended, as that of an empty list is.
+        /// The entry that decided it; `None` if it was decided before any member ended, for example for an empty list.
         entry: Option<u32>,
     },
 }
 
-/// What was fixed about a graph or for-each before its first member began. A later deployment may say otherwise, but not for
-/// requests that are in the middle of it.
+/// The properties of a graph or for-each that were fixed before its first member began. A later deployment may change them, but
+/// not for requests that are already inside the graph or for-each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// How many branches or items it has.
     pub members: u32,
     /// When it is complete.
     pub policy: Policy,
-    /// How many items are in flight at once; of a graph, all of its branches.
+    /// How many members may be in flight at once. For a graph, this is the number of branches.
     pub at_most: u32,
     /// Where the items are; `None` for a graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<List>,
-    /// How many members are known to have ended. It tells where to look for the end of the join's entries.
+    /// The number of members that are known to have ended. The search for the last entry of the join begins there.
     #[serde(default)]
     pub seen: u32,
-    /// When the member that carries these terms has to have ended, in milliseconds since the Unix epoch; `None` if its time
-    /// is not limited. Drivers set it when they post the first token of a member.
+    /// The deadline of the member that carries these terms, in milliseconds since the Unix epoch; `None` if its time is not
+    /// limited. Drivers set it when they post the first token of a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_ms: Option<u64>,
 }
 
-/// A list of items in the state manager, in chunks. A member reads the chunk that its item is in, and no other.
+/// A list of items in the state manager, in chunks. A member reads only the chunk that contains its item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct List {
-    /// The hash of all chunks, as hexadecimal digits. The keys of the chunks have it, so that a list which is split again, and
-    /// in another way, does not replace this one.
+    /// The hash of all chunks, as hexadecimal digits. It is part of the chunks' keys. So if the list is split again with
+    /// another result, the new chunks do not replace these.
     pub sha256: String,
-    /// How many items a chunk has, except the last.
+    /// The number of items in each chunk except the last.
     pub per_chunk: u32,
 }

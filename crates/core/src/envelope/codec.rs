@@ -100,9 +100,9 @@ pub struct Envelope {
     pub place: Place,
     /// The fingerprint of the definition that the place belongs to.
     pub fingerprint: Fingerprint,
-    /// What that definition has ahead of the place; `None` in envelopes that were written before there was such a thing.
+    /// The fingerprint of the part of that definition ahead of the place; `None` in envelopes of older programs.
     pub ahead: Option<Fingerprint>,
-    /// The shape of that definition, to find out why it does not match; at most the first 4,096 bytes.
+    /// The shape of that definition, to explain why it does not match. Only the first 4,096 bytes are kept.
     pub shape: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
@@ -110,7 +110,7 @@ pub struct Envelope {
     pub payload: Carried,
     /// The request's state, if it travels in the envelope.
     pub state: EmbeddedState,
-    /// What a request with branches needs besides. The envelope is of version 2 if, and only if, it is there.
+    /// Additional data of requests with branches. The envelope has version 2 if and only if this is present.
     pub branching: Option<Branching>,
 }
 
@@ -228,7 +228,7 @@ impl Envelope {
         };
         let Position { phase, path, generation } = header.position;
         let (place, branching) = match version {
-            // What version 1 does not have is an unknown field, and ignored.
+            // In version 1, the fields of version 2 are unknown fields, which are ignored.
             VERSION => (Place::numbered(phase), None),
             _ if path.len() != header.joins.len() => {
                 return Err(malformed("it is in more or fewer branches than joins"));

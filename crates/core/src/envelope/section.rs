@@ -1,4 +1,4 @@
-//! How a carried payload is written: a description as JSON, and its bytes elsewhere.
+//! The encoding of a carried payload: a description as JSON, and the bytes outside it.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -36,13 +36,13 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// The description, and the bytes that are inline.
+    /// Separates a payload into its description and the inline bytes.
     pub(crate) fn pack(carried: &Carried) -> (Packed, Bytes) {
         let (content_type, payload, inline) = split(carried);
         (Packed { content_type, payload }, inline)
     }
 
-    /// The payload; `None` if `inline` is not what was described.
+    /// Restores the payload; `None` if the description is not valid or does not match `inline`.
     pub(crate) fn unpack(&self, inline: &Bytes) -> Option<Carried> {
         let mut rest = inline.clone();
         let carried = join(self.content_type.as_deref(), &self.payload, |length| {
@@ -53,7 +53,7 @@ impl Packed {
     }
 }
 
-/// The content type, where the bytes are, and those that are inline.
+/// Separates a payload into its content type, the location of its bytes, and the inline bytes.
 pub(super) fn split(carried: &Carried) -> (Option<String>, Section, Bytes) {
     match carried {
         Carried::Inline(payload) => {
@@ -70,7 +70,7 @@ pub(super) fn split(carried: &Carried) -> (Option<String>, Section, Bytes) {
     }
 }
 
-/// The payload, where `take` takes so many of the inline bytes.
+/// Restores a payload. `take` returns the next inline bytes, given their number.
 pub(super) fn join(
     content_type: Option<&str>,
     section: &Section,

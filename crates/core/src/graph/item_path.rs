@@ -1,7 +1,7 @@
 /// The items that lead to a step inside a for-each, if the for-each runs within a phase. All items of such a for-each share
-/// a [`Place`](super::Place), so their idempotency keys need something else to tell them apart.
+/// a [`Place`](super::Place), so this path distinguishes their idempotency keys.
 ///
-/// The idempotency key of a step is the [prefix](super::Place::idempotency_prefix) of its place, then this path, then the
+/// The idempotency key of a step consists of the [prefix](super::Place::idempotency_prefix) of its place, this path and the
 /// number of the step.
 ///
 /// ```
@@ -19,13 +19,13 @@
 pub struct ItemPath(String);
 
 impl ItemPath {
-    /// The path of an item of a for-each at this path. Items are counted from 0.
+    /// The path of an item in a for-each at this path. Items are counted from 0.
     #[must_use]
     pub fn item(&self, index: usize) -> ItemPath {
         ItemPath(format!("{}{index}.", self.0))
     }
 
-    /// The path as text: the number of each item, followed by a dot. Empty outside of for-eaches.
+    /// The path as text: the index of each item, followed by a dot. It is empty outside for-eaches.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What planning knows of a flow: its bodies and what stands in each.
+//! The structure of a flow: its bodies, and the steps and composites in each of them.
 
 use std::sync::Arc;
 
@@ -46,11 +46,11 @@ macro_rules! index {
 }
 
 index! {
-    /// The position of a step in the definition of its flow. Steps of nested flows count too, depth first.
+    /// The position of a step in the definition of its flow. Steps of nested flows are included, depth first.
     StepIndex
 }
 index! {
-    /// A flow or a flow inside it: 0 is the flow itself, the others follow depth first.
+    /// A flow or a flow inside it. The flow itself is 0, and the others follow depth first.
     BodyIndex
 }
 index! {
@@ -72,7 +72,7 @@ impl StepIndex {
 pub enum Node {
     /// A step.
     Step(StepIndex),
-    /// Flows inside the flow.
+    /// A graph, choice, for-each or sub-flow.
     Composite(CompositeIndex),
 }
 
@@ -98,22 +98,22 @@ impl Body {
     }
 }
 
-/// What kind of composite it is.
+/// The kind of a composite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CompositeKind {
-    /// Branches side by side, then a join.
+    /// Branches that run concurrently, then a join.
     Graph,
     /// One branch of several.
     Choice,
     /// One branch for each item of a list, then a join.
     ForEach,
-    /// A flow by value.
+    /// Another flow as a part of this one.
     Flow,
 }
 
 impl CompositeKind {
-    /// Whether its members come together at a join.
+    /// Whether its members are joined.
     #[must_use]
     pub fn joins(self) -> bool {
         matches!(self, CompositeKind::Graph | CompositeKind::ForEach)
@@ -124,7 +124,7 @@ impl CompositeKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composite {
     pub(crate) kind: CompositeKind,
-    /// The body it stands in.
+    /// The body that contains it.
     pub(crate) parent: BodyIndex,
     pub(crate) branches: Vec<Branch>,
     /// Whether all calls inside are synchronous.
@@ -132,7 +132,7 @@ pub struct Composite {
 }
 
 impl Composite {
-    /// What kind it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> CompositeKind {
         self.kind
@@ -150,7 +150,7 @@ impl Composite {
         self.is_inline
     }
 
-    /// The branches that come directly after one of a graph.
+    /// The branches of a graph that come directly after this one.
     pub fn successors(&self, branch: usize) -> impl Iterator<Item = usize> {
         (0..self.branches.len()).filter(move |&other| self.branches[other].after.contains(&branch))
     }
@@ -171,7 +171,7 @@ impl Branch {
         &self.name
     }
 
-    /// The flow that it is.
+    /// Its steps and composites.
     #[must_use]
     pub fn body(&self) -> BodyIndex {
         self.body
@@ -184,7 +184,7 @@ impl Branch {
     }
 }
 
-/// Everything that planning knows of a flow.
+/// The structure of a flow, from which its plan is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline<'a> {
     pub(crate) steps: Vec<PlannedStep<'a>>,
@@ -193,14 +193,14 @@ pub(crate) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Steps that follow one another.
+    /// The outline of a flow without flows inside it.
     pub(super) fn linear(steps: impl IntoIterator<Item = PlannedStep<'a>>) -> Outline<'a> {
         let steps: Vec<_> = steps.into_iter().collect();
         let nodes = (0..steps.len()).map(|index| Node::Step(StepIndex(index))).collect();
         Outline { steps, bodies: vec![Body { owner: None, nodes }], composites: Vec::new() }
     }
 
-    /// Whether a call of the body, or of a body inside it, satisfies the condition.
+    /// Whether a step of the body, or of a body inside it, satisfies the condition.
     pub(crate) fn any_step(&self, body: BodyIndex, condition: &impl Fn(&PlannedStep<'_>) -> bool) -> bool {
         self.bodies[body.0].nodes.iter().any(|node| self.any_step_of(*node, condition))
     }

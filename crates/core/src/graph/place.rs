@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Where a token is in the plan of its flow, and in its request: the segment to execute next, the branches and items
+/// The position of a token in the plan of its flow and in its request: the segment to execute next, the branches and items
 /// that lead to it, and the generation.
 ///
 /// A [`Plan`](super::Plan) hands out the places of its flow, and an envelope carries one. A place that was read from an
@@ -43,7 +43,7 @@ impl Place {
         self.segment
     }
 
-    /// A place as an envelope of version 2 writes it.
+    /// Creates the place from its parts in an envelope of version 2.
     pub(crate) fn with_path(segment: u32, path: &[Member], generation: u32) -> Place {
         Place { segment, path: (!path.is_empty()).then(|| path.into()), generation }
     }
@@ -92,7 +92,7 @@ impl Place {
         self.path.as_deref().unwrap_or_default()
     }
 
-    /// How often the request was started again from a place before this one. An envelope of an older generation is refused.
+    /// How often the request has been started again. An envelope of an older generation is refused.
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.generation
@@ -110,7 +110,7 @@ impl Place {
         self.segment as usize
     }
 
-    /// Whether requests without branches have such a place. Only these are written as version 1 of the envelope.
+    /// Whether a request without branches can have this place. Only such a place fits version 1 of the envelope.
     #[must_use]
     pub fn is_linear(&self) -> bool {
         self.path.is_none() && self.generation == 0
@@ -129,7 +129,7 @@ impl Place {
     pub fn idempotency_prefix(&self, request_id: &str) -> String {
         match self.is_linear() {
             true => [request_id, "-", &self.segment.to_string(), "-"].concat(),
-            // An id has neither `/` nor `@`, so that no other request has the key.
+            // Ids contain neither `/` nor `@`, so no other request has this prefix.
             false => format!("{request_id}-{self}-"),
         }
     }

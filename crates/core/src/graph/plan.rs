@@ -1,4 +1,4 @@
-//! The segments of a flow and what follows each: a pure function of its definition.
+//! The segments of a flow and how they follow each other: a pure function of its definition.
 
 use super::fingerprint::Fingerprint;
 use super::outline::{Body, BodyIndex, Composite, CompositeIndex, CompositeKind, Outline, PlannedStep};
@@ -6,20 +6,20 @@ use super::place::Place;
 use super::planning::Cut;
 use super::segment::{Follow, Segment};
 
-/// The segments of a flow, what follows each, and a fingerprint of their shape.
+/// The segments of a flow, how they follow each other, and a fingerprint of their shape.
 ///
 /// Steps are divided into segments by these rules. A flow starts with an empty first segment. A modifier, a callback or
 /// a `sync` call joins the current segment. An asynchronous call starts a new segment, unless the first segment has no
 /// call yet. In that case, it joins the first segment.
 ///
-/// A graph, choice, for-each or sub-flow whose calls are all `sync` joins the current segment. Any other ends it: each of its
-/// branches starts with an empty first segment of its own, and what follows starts another.
+/// A graph, choice, for-each or sub-flow whose calls are all `sync` joins the current segment. Any other one ends the current
+/// segment. Each of its branches starts with an empty first segment, and so do the steps after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     segments: Vec<Segment>,
     bodies: Vec<Body>,
     composites: Vec<Composite>,
-    /// Where each branch of each composite begins.
+    /// The beginning of each branch of each composite.
     entries: Vec<Vec<Follow>>,
     /// What follows the end of each body.
     ends: Vec<Follow>,
@@ -75,7 +75,7 @@ impl Plan {
         self.fits(segment, place).then_some(segment)
     }
 
-    /// Whether the path of a place leads to its segment.
+    /// Whether the path of the place leads to the segment.
     fn fits(&self, segment: &Segment, place: &Place) -> bool {
         let mut body = segment.body;
         let mut path = place.path().iter().rev();
@@ -95,7 +95,7 @@ impl Plan {
         path.next().is_none()
     }
 
-    /// The segments: of a flow without branches, in the order in which a request passes through them.
+    /// The segments. Without branches, a request passes through them in this order.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> + ExactSizeIterator {
         self.segments.iter()
     }
@@ -130,8 +130,8 @@ impl Plan {
         self.composites.iter()
     }
 
-    /// Where a branch of a composite begins that is not inline: its first segment, or what follows an empty branch of a
-    /// choice.
+    /// The beginning of a branch of a composite that is not inline. An empty branch of a choice has no segment, so this is
+    /// what follows the choice.
     ///
     /// # Panics
     ///
@@ -151,7 +151,7 @@ impl Plan {
         &self.ends[body.index()]
     }
 
-    /// The segment at which the members of a graph or for-each come together.
+    /// The segment that joins the members of a graph or for-each.
     ///
     /// # Panics
     ///
@@ -162,7 +162,7 @@ impl Plan {
         join.expect("a graph or for-each of several phases has a join")
     }
 
-    /// The segment that ends with the beginning of a graph or for-each.
+    /// The segment that begins a graph or for-each after its steps.
     ///
     /// # Panics
     ///
@@ -173,7 +173,7 @@ impl Plan {
         fork.expect("a graph or for-each of several phases has a fork")
     }
 
-    /// The body that a composite stands in.
+    /// The body that contains a composite.
     ///
     /// # Panics
     ///
@@ -183,14 +183,14 @@ impl Plan {
         self.composites[composite.index()].parent
     }
 
-    /// Whether the flow is a list of steps, without flows inside it.
+    /// Whether the flow contains only steps, and no flows inside it.
     #[must_use]
     pub fn is_linear(&self) -> bool {
         self.composites.is_empty()
     }
 
-    /// Whether its requests need a store that all instances share, with conditional writes: they have more than one token, or
-    /// choose a branch of several phases.
+    /// Whether its requests need a store that all instances share and that supports conditional writes. They do if the flow has
+    /// a graph, for-each or choice with phases of its own.
     #[must_use]
     pub fn needs_store(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment.follow, Follow::Fork(_) | Follow::Choose(_)))

@@ -7,18 +7,18 @@ use super::outline::{BodyIndex, CompositeIndex, CompositeKind, Node, Outline};
 use super::place::Place;
 use super::segment::{Follow, Segment};
 
-/// A part of a body that is cut: a segment, or a composite between segments.
+/// A part of a body that was cut: a segment, or a composite between segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Segment(usize),
     Composite(CompositeIndex),
 }
 
-/// The segments of all bodies, and where those of each body begin.
+/// The segments of all bodies, and how each body is divided.
 pub(super) struct Cut<'a> {
     pub(super) outline: &'a Outline<'a>,
     pub(super) segments: Vec<Segment>,
-    /// The pieces of each body, in order; none for a body that runs within a segment, or has no nodes.
+    /// The pieces of each body, in order; none for a body that runs within a segment, and for an empty branch of a choice.
     pub(super) pieces: Vec<Vec<Piece>>,
     /// The segment that follows each composite.
     after: Vec<Option<usize>>,
@@ -28,7 +28,7 @@ pub(super) struct Cut<'a> {
 struct Open {
     index: usize,
     nodes: Range<usize>,
-    /// Whether an asynchronous call still joins it, as it has no call yet.
+    /// Whether an asynchronous call can still join it, because it has no call yet.
     takes_call: bool,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// The first place of each branch of a composite that is not inline; for an empty branch of a choice, what follows it.
+    /// The beginning of each branch of a composite that is not inline: see [`Plan::entry`](super::Plan::entry).
     pub(super) fn entries(&self, composite: CompositeIndex) -> Vec<Follow> {
         let entry = |body: BodyIndex| match self.pieces[body.0].first() {
             Some(Piece::Segment(index)) => Follow::Next(Place::at(*index)),
@@ -103,7 +103,7 @@ impl<'a> Cut<'a> {
         self.close(open, follow);
         self.pieces[body.0].push(Piece::Composite(composite));
         for branch in branches {
-            // A choice needs no phase for a branch without steps: the token goes on behind it.
+            // An empty branch of a choice needs no phase: the token continues after the choice.
             if kind.joins() || !self.outline.bodies[branch.body.0].nodes.is_empty() {
                 self.body(branch.body);
             }
@@ -138,7 +138,7 @@ impl<'a> Cut<'a> {
         segment.follow = follow;
     }
 
-    /// The steps of some nodes that stand side by side. They are side by side too, as steps are numbered depth first.
+    /// The steps of adjacent nodes. They have consecutive numbers, because steps are numbered depth first.
     fn steps(&self, body: BodyIndex, nodes: Range<usize>) -> Range<usize> {
         let nodes = &self.outline.bodies[body.0].nodes[nodes];
         let mut steps = nodes.iter().filter_map(|&node| self.first_step(node));

@@ -24,11 +24,11 @@ pub struct Segment {
 pub enum Follow {
     /// The end of the request.
     End,
-    /// The same token goes on at another segment.
+    /// The same token continues at another segment.
     Next(Place),
-    /// A graph or for-each begins: its members get tokens of their own.
+    /// A graph or for-each begins, and each member gets its own token.
     Fork(CompositeIndex),
-    /// A choice is made, and the same token goes on in the chosen branch.
+    /// A choice is made, and the same token continues in the chosen branch.
     Choose(CompositeIndex),
     /// A branch or item of this graph or for-each has ended.
     Arrive(CompositeIndex),
@@ -41,7 +41,7 @@ impl Segment {
         &self.place
     }
 
-    /// All of its steps, in order, with those of flows inside it.
+    /// All of its steps, in order, including those of flows inside it.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = StepIndex> + ExactSizeIterator + use<> {
         self.steps.clone().map(StepIndex)
     }
@@ -52,13 +52,13 @@ impl Segment {
         self.body
     }
 
-    /// Which nodes of its body it executes. A composite among them runs within the phase.
+    /// The nodes of its body that it executes. A composite among them runs within the phase.
     #[must_use]
     pub fn nodes(&self) -> Range<usize> {
         self.nodes.clone()
     }
 
-    /// The graph or for-each whose members come together here, before the first step.
+    /// The graph or for-each whose members are joined here, before the first step.
     #[must_use]
     pub fn joins(&self) -> Option<CompositeIndex> {
         self.joins
@@ -70,7 +70,7 @@ impl Segment {
         &self.follow
     }
 
-    /// Where the same token goes after it; `None` at the end of the flow, and where something else follows.
+    /// The next place of the same token; `None` if a fork, a choice, a join or the end of the flow follows.
     #[must_use]
     pub fn next(&self) -> Option<&Place> {
         match &self.follow {
@@ -79,8 +79,8 @@ impl Segment {
         }
     }
 
-    /// A fingerprint of what a token at this place has ahead of it: this segment, and all that can follow. A deployment that
-    /// changes only what lies behind leaves it as it is.
+    /// A fingerprint of everything that a token at this place has ahead of it: this segment, and all that can follow. It does
+    /// not change if a deployment changes only earlier parts of the flow.
     #[must_use]
     pub fn ahead(&self) -> Fingerprint {
         self.ahead

@@ -1,4 +1,4 @@
-//! The shape of a plan as text, and of what lies ahead of each place.
+//! The shape of a plan as text, and the shape of the part ahead of each place.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ impl Cut<'_> {
         text
     }
 
-    /// The shape of what a token at a segment has ahead of it. A branch has the rest of itself ahead, the names of all
-    /// branches that come together with it, those that come after it, and what follows the join. A join also has the number of the
-    /// phase that forks.
+    /// The shape of everything that a token at a segment has ahead of it. In a branch, these are the rest of the branch, the
+    /// names of all branches of the graph, the contents of those that come after it, and everything after the join. A join
+    /// also has the number of the phase that forks.
     pub(super) fn ahead(&self, segment: usize) -> String {
         let mut text = String::new();
         if let Some(composite) = self.segments[segment].joins {
@@ -32,7 +32,7 @@ impl Cut<'_> {
         text
     }
 
-    /// The pieces of a body from one on, or behind it, and then what follows the body.
+    /// Writes the pieces of a body beginning at `from`, without the first `skip` pieces, and then everything after the body.
     fn write_rest(&self, text: &mut String, body: BodyIndex, from: Piece, skip: usize) {
         let pieces = &self.pieces[body.0];
         let at = pieces.iter().position(|piece| *piece == from).map_or(pieces.len(), |at| at + skip);
@@ -46,7 +46,7 @@ impl Cut<'_> {
         }
     }
 
-    /// What a composite is, without what is in its branches, but for those that come after one of them.
+    /// Writes a composite without the contents of its branches, except those that come after the branch `from`.
     fn write_signature(&self, text: &mut String, composite: CompositeIndex, from: Option<usize>) {
         let outline = &self.outline.composites[composite.0];
         text.push_str(word(outline.kind));
@@ -129,7 +129,7 @@ fn word(kind: CompositeKind) -> &'static str {
     }
 }
 
-/// A name that could be taken for something else is quoted.
+/// Writes a name, in quotes if it could be mistaken for something else.
 fn write_name(text: &mut String, name: &str) {
     match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && name != "after" {
         true => text.push_str(name),
@@ -137,7 +137,7 @@ fn write_name(text: &mut String, name: &str) {
     }
 }
 
-/// The branches of a graph that come after one, directly or not.
+/// The branches of a graph that come directly or indirectly after this one.
 fn later(graph: &Composite, branch: usize) -> Vec<usize> {
     let mut later: Vec<usize> = graph.successors(branch).collect();
     let mut index = 0;

@@ -22,11 +22,11 @@ pub enum Happened {
     Failed(Failure),
     /// A step failed, and its own failure handler replied for the whole request.
     Replied(Payload),
-    /// The failure handlers around the failure were asked, from the innermost outwards, until one decided.
+    /// The failure handlers around the failure were asked, from the innermost to the outermost, until one decided.
     Resolved {
         /// What it decided; `None` if there is no handler, or no handler decided.
         resolution: Option<Resolution>,
-        /// The flow whose handler decided: the flow itself, or a flow inside it that the failed segment is part of.
+        /// The body whose handler decided: the flow itself, or a flow inside it that contains the failed segment.
         by: BodyIndex,
         /// The payload that the request ends with if the handler did not decide.
         unhandled: Payload,
@@ -46,8 +46,9 @@ pub enum Effect {
     Run(Payload),
     /// Forward this token.
     Forward(Token),
-    /// Ask the failure handlers around this failure: those of the sub-flows that the segment is part of, from the innermost
-    /// outwards, and then that of the flow. A failure to fetch or to forward a payload concerns only the flow's own handler.
+    /// Ask the failure handlers around this failure: those of the sub-flows that contain the segment, from the innermost to
+    /// the outermost, and then that of the flow. If a payload could not be fetched or forwarded, only the flow's own handler is
+    /// asked.
     Ask(Failure),
     /// Report the end of the request, if the caller asked for a report.
     Report(Outcome, Payload),
@@ -133,9 +134,9 @@ impl Iterator for Effects {
 
 /// Decides what to do for a token after something has happened to it.
 ///
-/// It is for flows whose requests have a single token, and refuses the tokens of all others: see
-/// [`Plan::needs_store`]. Graphs, choices and for-eaches whose calls are all synchronous are part of a segment. A sub-flow is
-/// too, or it is a sequence of segments.
+/// It handles flows whose requests have a single token, and refuses the tokens of all others: see
+/// [`Plan::needs_store`]. In such a flow, graphs, choices and for-eaches are parts of segments. A sub-flow is part of a segment or
+/// consists of segments.
 ///
 /// The decision depends only on the arguments, so a redelivered token gets the same decision as the first one. This is
 /// what makes redelivery safe: the token is forwarded to the same place, with the same call id.
@@ -169,7 +170,7 @@ pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
         Happened::Replied(payload) => return end(caller, Outcome::Failure, payload),
         Happened::Resolved { resolution, by, unhandled } => {
             return match resolution {
-                // The output of a sub-flow.
+                // The payload becomes the output of the sub-flow.
                 Some(Resolution::Recovered(payload)) if by != BodyIndex::default() => match plan.end_of(by) {
                     Follow::Next(next) => Effects(Pending::One(Effect::Forward(Token::new(next.clone(), payload)))),
                     _ => end(caller, Outcome::Success, payload),

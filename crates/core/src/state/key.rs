@@ -1,12 +1,12 @@
 use std::fmt;
 
-/// What the keys begin with that outlive their request.
+/// The prefixes of the keys that outlive their request.
 pub(super) const OVER: &str = "over@";
 pub(super) const FINISHED: &str = "finished@";
-/// Both of them, for backends that select keys by their beginning.
+/// Both prefixes, for backends that select keys by prefix.
 pub const OUTLIVING: [&str; 2] = [OVER, FINISHED];
 
-/// A key in the request's scope of a state manager, under which the machine keeps something.
+/// A key of the machine in the request's scope of a state manager.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
@@ -15,23 +15,23 @@ impl Key {
         Key(text)
     }
 
-    /// The key as the state manager gets it.
+    /// The key as it is passed to the state manager.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it stays when the request has ended, so that envelopes which arrive late find it.
+    /// Whether its value stays when the request has ended, for envelopes that arrive late.
     #[must_use]
     pub fn outlives_request(&self) -> bool {
         outlives_request(&self.0)
     }
 }
 
-/// Whether the value of this key stays when its request has ended. State managers ask this in
+/// Whether the value of this key stays when its request has ended. State managers need this for
 /// [`end_request`](super::StateManager::end_request).
 ///
-/// Keys of values that a flow's own code sets never outlive the request.
+/// Values that the flow's own code sets never outlive the request.
 #[must_use]
 pub fn outlives_request(key: &str) -> bool {
     OUTLIVING.iter().any(|beginning| key.starts_with(beginning))

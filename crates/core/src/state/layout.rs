@@ -5,22 +5,22 @@
 //! state/KEY                    a value of the flow's own code: one byte for its kind, then its bytes
 //! payload/PLACE-SHA256         a payload on its way to a place
 //!
-//! only in requests with branches, each created once and never changed:
+//! only for requests with branches, each created once and never changed:
 //! result/PLACE                 how the phase at a place ended, with its output; of a fork, the terms of its members
 //! member/FORK/INDEX            how a branch or item ended, with its output
-//! entry/FORK/NUMBER            which member ended as this number of all, and what has become of the join since
-//! turn/FORK/INDEX/ATTEMPT      which entry a member tries to be, after it was not the one that it tried before
-//! decided/FORK                 the join was decided: what still goes on inside is not needed
-//! list/FORK-SHA256/CHUNK       a chunk of the items that a for-each has split
+//! entry/FORK/NUMBER            which member was the NUMBERth to end, counted from 0, and the state of the join after that
+//! turn/FORK/INDEX/ATTEMPT      the entry that a member tries to create next, because another member has the previous one
+//! decided/FORK                 the join was decided: members that are still in progress are not needed
+//! list/FORK-SHA256/CHUNK       a chunk of the list that a for-each has split
 //! over@GENERATION              the request has ended, or was started again in a later generation
-//! finished@GENERATION          all that the request is owed at its end is done, and its keys may go
+//! finished@GENERATION          everything that happens at the end of a request is done, so its keys may be removed
 //! ```
 //!
-//! All keys are in the scope of the request, and are removed with it when it ends. Only `over` and `finished` stay, for as long
-//! as envelopes of the request may still arrive.
+//! All keys are in the scope of the request, and are removed when it ends. Only `over` and `finished` stay, for as long as
+//! envelopes of the request may still arrive.
 //!
-//! PLACE is a place as text, such as `3.17/5`. FORK is the place of the phase that began the graph or for-each. No name of a
-//! branch and no item is part of a key, so whatever their text is, keys cannot collide.
+//! PLACE is a place as text, such as `3.17/5`. FORK is the place of the phase that began the graph or for-each. Keys contain
+//! neither names of branches nor items, so no text in them can make keys collide.
 
 use crate::graph::Place;
 
@@ -37,12 +37,12 @@ pub(crate) fn payload(place: &Place, sha256: &[u8; 32]) -> String {
     format!("payload/{place}-{}", hex::encode(sha256))
 }
 
-/// The key of how the phase at a place ended.
+/// The key of the record of the phase at a place.
 pub(crate) fn result(place: &Place) -> Key {
     Key::new(format!("result/{place}"))
 }
 
-/// The key of how a member ended.
+/// The key of the record of a member.
 pub(crate) fn member(fork: &Place, index: u32) -> Key {
     Key::new(format!("member/{fork}/{index}"))
 }
@@ -52,12 +52,13 @@ pub(crate) fn entry(fork: &Place, number: u32) -> Key {
     Key::new(format!("entry/{fork}/{number}"))
 }
 
-/// The key of the entry that a member tries to be, counted from 1. The first one is in the member's own record.
+/// The key of the number of the entry that a member tries to create after this many failed attempts. The number for the first
+/// attempt is in the member's record.
 pub(crate) fn turn(fork: &Place, member: u32, attempt: u32) -> Key {
     Key::new(format!("turn/{fork}/{member}/{attempt}"))
 }
 
-/// The key that is there when the join of a fork was decided.
+/// The key that exists when the join of a fork has been decided.
 pub(crate) fn decided(fork: &Place) -> Key {
     Key::new(format!("decided/{fork}"))
 }
@@ -67,12 +68,12 @@ pub(crate) fn chunk(fork: &Place, sha256: &str, chunk: u32) -> Key {
     Key::new(format!("list/{fork}-{sha256}/{chunk}"))
 }
 
-/// The key that is there when a generation of the request is over. It outlives the request.
+/// The key that exists when a generation of the request is over. It outlives the request.
 pub(crate) fn over(generation: u32) -> Key {
     Key::new(format!("{OVER}{generation}"))
 }
 
-/// The key that is there when all is done that a request is owed at its end. It outlives the request.
+/// The key that exists when everything that happens at the end of a request is done. It outlives the request.
 pub(crate) fn finished(generation: u32) -> Key {
     Key::new(format!("{FINISHED}{generation}"))
 }

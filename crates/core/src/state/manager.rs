@@ -21,7 +21,7 @@ pub struct Scope {
 ///
 /// A key is any UTF-8 text, and a value is any number of bytes from zero to hundreds of megabytes. Both are opaque to
 /// the manager. A value is visible as a whole or not at all, even to other processes and after a crash. Only five
-/// methods are required. Conditional writes and `end_request` are for backends that support them; flows that branch
+/// methods are required. Conditional writes and `end_request` are for backends that support them. Flows that branch
 /// asynchronously need both.
 ///
 /// The module `conformance` of the test kit checks an implementation.
@@ -41,10 +41,11 @@ pub trait StateManager: Send + Sync + 'static {
     /// Removes every value of the request. It is called when the request has ended.
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Reads several values of one request, in the order of the keys; `None` for each key that is absent. The values need
-    /// not be of one moment.
+    /// Reads several values of one request, in the order of the keys, with `None` for each absent key. The values need not
+    /// be a consistent snapshot.
     ///
-    /// The default reads one after the other. Override it if the backend can read several values in one round trip.
+    /// The default implementation reads the keys one after the other. Override it if the backend can read several values in
+    /// one round trip.
     fn get_many<'a>(
         &'a self,
         scope: &'a Scope,
@@ -64,11 +65,11 @@ pub trait StateManager: Send + Sync + 'static {
     /// them. After that, they expire if the backend can expire values. With a duration of zero, all values are removed.
     ///
     /// It is not an error if the request has no values. It may be called again after an error, or for a request that has
-    /// ended already.
+    /// already ended.
     ///
-    /// The default is an [unsupported](StateError::is_unsupported) error: a manager without this method cannot be used by
-    /// flows that branch asynchronously. Removing everything and writing back what must stay would not be correct, because
-    /// an envelope that arrives in between would start the request again.
+    /// The default implementation returns an [unsupported](StateError::is_unsupported) error, so flows that branch
+    /// asynchronously cannot use the manager. It would not be correct to remove everything and write back the values that
+    /// must stay, because an envelope that arrives in between would start the request again.
     fn end_request<'a>(&'a self, _scope: &'a Scope, _keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async { Err(StateError::unsupported("ending requests with branches (`end_request`)")) })
     }

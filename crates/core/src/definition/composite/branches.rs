@@ -1,4 +1,4 @@
-//! What a join gets of the branches of a graph.
+//! The results of the branches of a graph, which a join gets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::payload::{FromPayload, Payload};
 use super::complete::Complete;
 use super::member::{MemberOutcome, MemberResult, json};
 
-/// The branches of a graph with what became of each, in order of definition.
+/// The branches of a graph and their results, in order of definition.
 ///
 /// Outputs keep their content types. [`take`](Branches::take) reads an output as any type that a handler can take as its
 /// payload.
@@ -34,17 +34,17 @@ pub struct Branches {
 }
 
 impl Branches {
-    /// Branches with what became of each. A flow makes them itself; this is for tests of handlers.
+    /// Creates branches with these results, for tests of handlers.
     pub fn new<N: Into<Arc<str>>>(members: impl IntoIterator<Item = (N, MemberResult)>) -> Branches {
         Branches { members: members.into_iter().map(|(name, result)| (name.into(), result)).collect() }
     }
 
-    /// The names of the branches with what became of each, in order of definition.
+    /// The names and results of the branches, in order of definition.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &MemberResult)> {
         self.members.iter().map(|(name, result)| (&**name, result))
     }
 
-    /// What became of a branch.
+    /// The result of a branch.
     ///
     /// # Errors
     ///
@@ -62,12 +62,12 @@ impl Branches {
         let result = self.result(name)?;
         match result.output() {
             Some(output) => Ok(output),
-            None => Err(result.clone().into_output(format_args!("the branch `{name}`")).unwrap_err()),
+            None => Err(result.clone().into_output(quoted(name)).unwrap_err()),
         }
     }
 
-    /// Reads the output of a branch as a `Json<T>`, as `Bytes`, or as any other type that a handler can take as its payload,
-    /// and takes it out.
+    /// Removes the output of a branch and converts it into a `Json<T>`, into `Bytes`, or into any other type that a handler can
+    /// take as its payload.
     ///
     /// # Errors
     ///
@@ -75,11 +75,11 @@ impl Branches {
     pub fn take<P: FromPayload>(&mut self, name: &str) -> Result<P> {
         let index = self.members.iter().position(|(other, _)| **other == *name).ok_or_else(|| unknown(name))?;
         let (_, result) = self.members.remove(index);
-        let output = result.into_output(format_args!("the branch `{name}`"))?;
-        P::from_payload(output).map_err(|error| error.context(format!("the output of the branch `{name}`")))
+        let output = result.into_output(quoted(name))?;
+        P::from_payload(output).map_err(|error| error.context(format!("the output of {}", quoted(name))))
     }
 
-    /// What a join without a handler yields, where `ends` tells the branches that no other branch waits for.
+    /// The output of a join without a handler. `ends` returns whether a branch is one that no other branch waits for.
     ///
     /// # Errors
     ///

@@ -11,13 +11,14 @@ use crate::definition::handler::HandlerOf;
 use crate::error::{Error, Result};
 use crate::payload::{FromPayload, Payload};
 
-/// Exactly one of several branches, picked by a function of the payload.
+/// Exactly one of several branches, chosen by a function of the payload.
 ///
-/// The function returns the name of a branch. A name that is no branch takes [`otherwise`](Choice::otherwise), and without
-/// that it fails the step. The branch goes on with the payload that the function saw. An empty branch passes the payload
-/// through.
+/// The function returns the name of a branch. If there is no such branch, the request continues in
+/// [`otherwise`](Choice::otherwise), or fails without it. The branch gets the same payload as the function. An empty branch
+/// passes the payload through.
 ///
-/// The function runs once: where the choice is recorded, a phase that is delivered again takes the branch that was chosen.
+/// If the choice has been recorded, a phase that is delivered again takes the recorded branch and does not run the function
+/// again.
 ///
 /// ```
 /// use faasflow_core::{Choice, Flow, Json};
@@ -42,7 +43,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// A choice by this function. It takes any number of extractors and, last, the payload, and returns the name of a branch.
+    /// Creates a choice. The function takes any number of extractors and, last, the payload. It returns the name of a branch.
     pub fn new<P, M, H>(decide: H) -> Choice
     where
         P: FromPayload + Send + 'static,
@@ -82,7 +83,7 @@ impl Choice {
     }
 }
 
-/// What the function of a [`Choice`] may return: the name of a branch, or a result of one.
+/// The return types of the function of a [`Choice`]: the name of a branch, or a `Result` with one.
 #[diagnostic::on_unimplemented(
     message = "a choice cannot be made by `{Self}`",
     label = "not the name of a branch",

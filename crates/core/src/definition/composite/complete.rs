@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// When a graph or a for-each is complete, and whether that is a success.
 ///
-/// A branch or item that will be retried has not failed yet. A failure that the branch's own `on_failure` recovers is a
-/// success.
+/// A branch or item that will be retried has not failed yet. One that its own `on_failure` recovers has succeeded.
 ///
 /// ```
 /// use faasflow_core::{Complete, Flow, ForEach};
@@ -19,27 +18,28 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Complete {
-    /// When all succeeded. The first failure fails the whole, and what has not begun does not begin.
+    /// When all members have succeeded. The first failure fails the whole, and no further member begins.
     #[default]
     All,
-    /// When all have ended, however they ended. The join sees every output and every failure.
+    /// When all members have ended, successfully or not. The join sees every output and every failure.
     Settled,
-    /// At the first success. What has not begun does not begin, and other results are dropped. If all fail, the whole fails.
+    /// At the first success. No further member begins, and other results are dropped. If all members fail, so does the whole.
     First,
-    /// After this many successes. The whole fails as soon as so many cannot be reached.
+    /// After this many successes. The whole fails as soon as this number cannot be reached.
     AtLeast(u32),
-    /// When all have ended, and at most this many failed. One failure more fails the whole at once.
+    /// When all members have ended and at most this many have failed. One more failure fails the whole at once.
     Tolerate(u32),
-    /// The same with a share of all members in percent, rounded down: 10 % of 19 items tolerates one failure.
+    /// Like [`Tolerate`](Complete::Tolerate), with a percentage of all members, rounded down: 10 % of 19 items tolerates one
+    /// failure.
     TolerateShare(u8),
 }
 
-/// A policy with its numbers worked out for a number of members.
+/// A policy for a known number of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Policy {
-    /// This many have to succeed, and more than the rest may not fail. Nothing is awaited after that.
+    /// This many have to succeed. The join is decided as soon as they have, or no longer can.
     Successes(u32),
     /// All have to end, and at most this many may fail.
     Failures(u32),
@@ -48,7 +48,7 @@ pub enum Policy {
 }
 
 impl Complete {
-    /// The policy for so many members.
+    /// The policy for this number of members.
     #[must_use]
     pub fn policy(self, members: u32) -> Policy {
         match self {
@@ -64,7 +64,8 @@ impl Complete {
         }
     }
 
-    /// Whether a join may see members that failed. It then gets an outcome for each, unless it has a handler.
+    /// Whether a join may see members that failed. If so, the output of a join without a handler has an outcome for each
+    /// member.
     #[must_use]
     pub fn shows_failures(self) -> bool {
         matches!(self, Complete::Settled | Complete::Tolerate(_) | Complete::TolerateShare(_))

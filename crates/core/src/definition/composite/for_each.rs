@@ -15,12 +15,12 @@ use crate::payload::{FromPayload, IntoPayload, Payload};
 use super::complete::Complete;
 use super::items::Items;
 
-/// How many items are in flight at once unless [`ForEach::at_most`] says otherwise.
+/// How many items may be in flight at once, unless [`ForEach::at_most`] sets another number.
 const DEFAULT_AT_MOST: u32 = 64;
 
 /// One execution of a branch for each item of a list.
 ///
-/// The list is the payload, which has to be a JSON array, or what [`split`](ForEach::split) makes of the payload. Without
+/// The list is the return value of [`split`](ForEach::split). Without it, the payload has to be a JSON array. Without
 /// [`collect`](ForEach::collect), the output is a JSON array of the items' outputs, in the order of the items.
 ///
 /// ```
@@ -46,7 +46,7 @@ pub struct ForEach {
 }
 
 impl ForEach {
-    /// Runs this branch once for each item.
+    /// Creates a for-each that runs this branch once for each item.
     pub fn new(body: impl Into<FlowBuilder>) -> ForEach {
         let draft = ForEachDraft {
             body: body.into().draft,
@@ -60,8 +60,8 @@ impl ForEach {
         ForEach { draft }
     }
 
-    /// Makes the list from the payload. The function takes any number of extractors and, last, the payload. It runs once:
-    /// where the list is recorded, a phase that is delivered again has the same items.
+    /// Makes the list from the payload. The function takes any number of extractors and, last, the payload. If the list has
+    /// been recorded, a phase that is delivered again uses the recorded items and does not run the function again.
     #[track_caller]
     pub fn split<P, M, H>(mut self, split: H) -> ForEach
     where
@@ -82,7 +82,7 @@ impl ForEach {
         self
     }
 
-    /// Sets how many items are in flight at once; without it, 64.
+    /// Sets how many items may be in flight at once. The default is 64.
     ///
     /// ```
     /// use faasflow_core::{Flow, ForEach};
@@ -99,7 +99,7 @@ impl ForEach {
         self
     }
 
-    /// Fails an item that has not ended in this time, counted from when it begins.
+    /// Fails an item that has not ended within this time after its beginning.
     #[track_caller]
     pub fn within(mut self, time: Duration) -> ForEach {
         if time.is_zero() {
@@ -109,7 +109,7 @@ impl ForEach {
         self
     }
 
-    /// Sets when the for-each is complete; without it, [`Complete::All`].
+    /// Sets when the for-each is complete. The default is [`Complete::All`].
     pub fn complete(mut self, complete: Complete) -> ForEach {
         self.draft.complete = complete;
         self
@@ -135,7 +135,7 @@ impl ForEach {
     }
 }
 
-/// What [`ForEach::split`] may return: a list of payloads, or a result of one.
+/// The return types of the function of [`ForEach::split`]: a list of payloads, or a `Result` with one.
 #[diagnostic::on_unimplemented(
     message = "a payload cannot be split into `{Self}`",
     label = "not a list of payloads",
@@ -146,7 +146,7 @@ pub trait IntoItems {
     ///
     /// # Errors
     ///
-    /// If an item cannot be written, or the function returned an error.
+    /// If an item cannot be converted into a payload, or the function returned an error.
     fn into_items(self) -> Result<Vec<Payload>>;
 }
 

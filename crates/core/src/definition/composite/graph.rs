@@ -12,11 +12,11 @@ use crate::payload::IntoPayload;
 use super::branches::Branches;
 use super::complete::Complete;
 
-/// Branches that run side by side, and a join that sees their outputs.
+/// Branches that run concurrently, and a join that sees their outputs.
 ///
-/// A branch is a flow. It begins with the payload that the graph is given, or, if it comes [`after`](Graph::after) others,
-/// with their outputs. Without a handler of its own, the join yields the outputs of the branches that no other branch waits
-/// for, as a JSON object by branch name.
+/// Each branch is a flow. Its input is the payload of the graph or, if it comes [`after`](Graph::after) others, their outputs.
+/// Without a [`join`](Graph::join) handler, the output of the graph is a JSON object with the outputs of the branches that no
+/// other branch waits for. The keys are the names of the branches.
 ///
 /// ```
 /// use faasflow_core::{Branches, Call, Flow, Graph, Json};
@@ -44,7 +44,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph without branches.
+    /// Creates a graph without branches.
     pub fn new() -> Graph {
         Graph::default()
     }
@@ -57,8 +57,8 @@ impl Graph {
         self
     }
 
-    /// Has a branch begin when others have succeeded, with their outputs as a JSON object by branch name. `build` reports
-    /// names that are not branches of this graph, and branches that wait for each other.
+    /// Lets a branch begin only when others have succeeded. Its input is a JSON object with their outputs, with their names as
+    /// keys. `build` reports names that are not branches of this graph, and branches that wait for each other.
     ///
     /// ```
     /// use faasflow_core::{Flow, Graph};
@@ -78,7 +78,7 @@ impl Graph {
         self
     }
 
-    /// Fails a branch that has not ended in this time.
+    /// Fails a branch that has not ended within this time after its beginning.
     ///
     /// ```
     /// use std::time::Duration;
@@ -105,7 +105,7 @@ impl Graph {
         self
     }
 
-    /// Sets when the graph is complete; without it, [`Complete::All`].
+    /// Sets when the graph is complete. The default is [`Complete::All`].
     pub fn complete(mut self, complete: Complete) -> Graph {
         self.draft.complete = complete;
         self

@@ -1,4 +1,4 @@
-//! What a collect gets of the items of a for-each.
+//! The results of the items of a for-each, which `collect` gets.
 
 use crate::error::{Error, Result};
 use crate::payload::{FromPayload, Payload};
@@ -6,7 +6,7 @@ use crate::payload::{FromPayload, Payload};
 use super::complete::Complete;
 use super::member::{MemberOutcome, MemberResult, json};
 
-/// The items of a for-each with what became of each, in the order of the list.
+/// The results of the items of a for-each, in the order of the list.
 ///
 /// ```
 /// use faasflow_core::{Items, Json, MemberResult, Payload, Result};
@@ -25,12 +25,12 @@ pub struct Items {
 }
 
 impl Items {
-    /// Items with what became of each. A flow makes them itself; this is for tests of handlers.
+    /// Creates items with these results, for tests of handlers.
     pub fn new(results: impl IntoIterator<Item = MemberResult>) -> Items {
         Items { results: results.into_iter().collect() }
     }
 
-    /// How many there are, however they ended.
+    /// The number of items, whether they succeeded or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.results.len()
@@ -42,7 +42,7 @@ impl Items {
         self.results.is_empty()
     }
 
-    /// What became of each item, in order.
+    /// The result of each item, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &MemberResult> {
         self.results.iter()
     }
@@ -52,8 +52,8 @@ impl Items {
         self.results.iter().filter_map(MemberResult::output)
     }
 
-    /// Reads the outputs of all items, in order, each as a `Json<T>`, as `Bytes`, or as any other type that a handler can
-    /// take as its payload.
+    /// Converts the outputs of all items, in order, each into a `Json<T>`, into `Bytes`, or into any other type that a handler
+    /// can take as its payload.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Items {
         self.results.into_iter().enumerate().map(read).collect()
     }
 
-    /// What a for-each without a `collect` yields.
+    /// The output of a for-each without a `collect`.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ fn numbered(index: usize) -> String {
     format!("item {}", index + 1)
 }
 
-/// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
+/// The items of a payload without a `split`: the elements of a JSON array, each with its original text.
 ///
 /// # Errors
 ///

@@ -19,9 +19,9 @@ pub enum MemberOutcome {
     Failed,
     /// The request was stopped.
     Stopped,
-    /// It did not begin: a branch that it comes after failed, or there was no need for it.
+    /// It did not begin, because a branch that it comes after failed, or because the join was decided before.
     NotBegun,
-    /// It had not ended when the join was decided, and its result is not used.
+    /// It had not ended when the join was decided. Its result is not used.
     Dropped,
 }
 
@@ -34,7 +34,7 @@ impl MemberOutcome {
         MemberOutcome::Dropped,
     ];
 
-    /// The word for it in outputs and logs, such as `not_begun`.
+    /// The name of the outcome in outputs and logs, such as `not_begun`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,13 +61,13 @@ impl FromStr for MemberOutcome {
     }
 }
 
-/// What became of a branch or an item, with its output or the reason of its failure.
+/// The result of a branch or an item: its output, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberResult {
     /// It succeeded with this output.
     Done(Payload),
-    /// It failed, for this reason. It is fit for the caller.
+    /// It failed for this reason, which the caller may see.
     Failed(String),
     /// It ended in another way, without an output.
     Other(MemberOutcome),
@@ -93,7 +93,7 @@ impl MemberResult {
         }
     }
 
-    /// Why there is no output, in words that are fit for the caller.
+    /// Why there is no output, in words that the caller may see.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
@@ -117,13 +117,13 @@ impl MemberResult {
     }
 }
 
-/// Writes members into a join's default output, as JSON text that keeps each output as it stands.
+/// Writes members into the output of a join without a handler, as JSON text. The text of each output is kept as it is.
 pub(super) mod json {
     use super::{MemberOutcome, MemberResult};
     use crate::error::{Error, Result};
     use crate::payload::Payload;
 
-    /// An output as JSON text. A join without a handler needs each to be JSON.
+    /// An output as JSON text. It is an error if the output is not JSON.
     pub(in super::super) fn text<'a>(member: &str, output: &'a Payload) -> Result<&'a str> {
         let text = std::str::from_utf8(output.bytes()).ok();
         let text = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());

@@ -25,7 +25,7 @@ impl Description {
     }
 }
 
-/// Describes a body, whose steps run within the phase of what is around it if `is_inline`.
+/// Describes a body. If `is_inline`, its steps run within a phase of the body around it.
 fn body(flow: &Flow, index: BodyIndex, is_inline: bool) -> BodyDescription {
     let nodes = flow.plan().body(index).nodes();
     let element = |node: &Node| element(flow, *node);
@@ -33,14 +33,14 @@ fn body(flow: &Flow, index: BodyIndex, is_inline: bool) -> BodyDescription {
     BodyDescription { elements, on_failure: flow.handler_of(index).is_some() }
 }
 
-/// The phases of a body with the composites between them.
+/// The phases of a body, and the composites between them.
 fn phases(flow: &Flow, index: BodyIndex, nodes: &[Node]) -> Vec<ElementDescription> {
     let mut elements = Vec::new();
     let mut described = 0;
     let describe = |nodes: &[Node]| nodes.iter().map(|node| element(flow, *node)).collect::<Vec<_>>();
     for segment in flow.plan().segments().filter(|segment| segment.body() == index) {
         let range = segment.nodes();
-        // What is in no segment of this body is a composite with phases of its own.
+        // Nodes that are in no segment of this body are composites with phases of their own.
         elements.extend(describe(&nodes[described..range.start]));
         described = range.end;
         elements.push(ElementDescription::Phase(PhaseDescription {

@@ -1,4 +1,4 @@
-//! What a described flow consists of: phases, steps, and the flows inside it.
+//! The elements of a described flow: phases, steps, and the flows inside it.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -7,15 +7,15 @@ use crate::definition::Complete;
 
 use super::step::StepDescription;
 
-/// A flow, a branch, or what happens to each item of a list.
+/// A flow, a branch, or the steps for each item of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BodyDescription {
     /// Whether it has a failure handler.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_failure: bool,
-    /// What it consists of, in order. A body whose steps run within a phase has steps and composites. Any other has phases, and
-    /// composites between them.
+    /// Its elements, in order. A body that runs within a phase consists of steps and composites. Any other body consists of
+    /// phases, and composites between them.
     #[serde(rename = "body")]
     pub elements: Vec<ElementDescription>,
 }
@@ -25,11 +25,11 @@ pub struct BodyDescription {
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ElementDescription {
-    /// What runs in one request to the flow.
+    /// Steps that one request to the flow executes.
     Phase(PhaseDescription),
     /// A step.
     Step(StepDescription),
-    /// Flows inside the flow. In a phase, it runs within the phase. Between phases, it has phases of its own.
+    /// A graph, choice, for-each or sub-flow. Inside a phase, it runs within the phase. Between phases, it has its own phases.
     Composite(CompositeDescription),
 }
 
@@ -40,7 +40,7 @@ pub enum ElementDescription {
 pub struct PhaseDescription {
     /// The number of the phase, from 1.
     pub number: usize,
-    /// Its steps and the composites that run within it, in order. A phase without any begins or joins branches.
+    /// Its steps and the composites that run within it, in order. A phase without elements only begins or joins branches.
     pub steps: Vec<ElementDescription>,
 }
 
@@ -49,7 +49,7 @@ pub struct PhaseDescription {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CompositeDescription {
-    /// Branches side by side, then a join.
+    /// Branches that run concurrently, then a join.
     Graph {
         /// When it is complete.
         complete: Complete,
@@ -61,16 +61,16 @@ pub enum CompositeDescription {
     },
     /// One branch of several.
     Choice {
-        /// The branches, in order of definition. The one for all other names is the last.
+        /// The branches, in order of definition. The one for all other names comes last.
         branches: Vec<BranchDescription>,
     },
     /// One branch for each item of a list, then a join.
     ForEach {
         /// When it is complete.
         complete: Complete,
-        /// How many items are in flight at once.
+        /// How many items may be in flight at once.
         at_most: u32,
-        /// How long each item may take, if that is limited.
+        /// The time limit of each item, if there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         within: Option<String>,
         /// Whether the author's code makes the items. Otherwise the payload is a JSON array.
@@ -79,15 +79,15 @@ pub enum CompositeDescription {
         /// Whether the author's code joins the outputs.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         collect: bool,
-        /// What happens to each item.
+        /// The steps for each item.
         #[serde(flatten)]
         item: BodyDescription,
     },
-    /// A flow by value.
+    /// Another flow as a part of this one.
     Flow {
         /// Its name in this flow.
         name: String,
-        /// What it consists of.
+        /// Its elements.
         #[serde(flatten)]
         body: BodyDescription,
     },
@@ -102,13 +102,13 @@ pub struct BranchDescription {
     /// The branches of the graph that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
-    /// How long it may take, if that is limited.
+    /// Its time limit, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
     /// Whether a choice takes it for all names that are not branches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub otherwise: bool,
-    /// What it consists of.
+    /// Its elements.
     #[serde(flatten)]
     pub body: BodyDescription,
 }
@@ -127,14 +127,14 @@ impl CompositeDescription {
         branches.iter().map(|branch| &branch.body).chain(body)
     }
 
-    /// Whether its members come together at a join.
+    /// Whether its members are joined.
     #[must_use]
     pub fn joins(&self) -> bool {
         matches!(self, CompositeDescription::Graph { .. } | CompositeDescription::ForEach { .. })
     }
 }
 
-/// By hand, because an error of serde's untagged enums does not say what is wrong.
+/// Written by hand, because the errors of serde's untagged enums do not say what is wrong.
 impl<'de> Deserialize<'de> for ElementDescription {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ElementDescription, D::Error> {
         let value = Value::deserialize(deserializer)?;

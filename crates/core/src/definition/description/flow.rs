@@ -25,7 +25,7 @@ pub struct Description {
     pub name: String,
     /// Changes when the shape of the flow does.
     pub fingerprint: String,
-    /// Its phases, and what is between them.
+    /// Its phases, and the composites between them.
     pub body: BodyDescription,
     /// Where state lives: `envelope`, or the name of the state manager.
     pub state: String,
@@ -56,7 +56,7 @@ impl Description {
         steps.into_iter()
     }
 
-    /// Whether the flow is a list of steps, without flows inside it.
+    /// Whether the flow contains only steps, and no flows inside it.
     #[must_use]
     pub fn is_linear(&self) -> bool {
         let mut is_linear = true;
@@ -72,7 +72,7 @@ impl Description {
     }
 }
 
-/// Calls `visit` with each element and then with what is inside it.
+/// Calls `visit` with each element, and then with the elements inside it.
 fn walk<'a>(elements: &'a [ElementDescription], visit: &mut impl FnMut(&'a ElementDescription)) {
     for element in elements {
         visit(element);
@@ -86,7 +86,8 @@ fn walk<'a>(elements: &'a [ElementDescription], visit: &mut impl FnMut(&'a Eleme
     }
 }
 
-/// Whether a graph, choice or for-each has phases of its own. A sub-flow only continues the same token.
+/// Whether a graph, choice or for-each in the body has phases of its own. A sub-flow needs no store, because the same token
+/// passes through it.
 fn between_phases(body: &BodyDescription) -> bool {
     body.elements.iter().any(|element| match element {
         ElementDescription::Composite(CompositeDescription::Flow { body, .. }) => between_phases(body),

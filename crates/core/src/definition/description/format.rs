@@ -11,8 +11,8 @@ use super::step::StepDescription;
 /// The newest version of the format that this crate reads and writes.
 pub const NEWEST_VERSION: u64 = 2;
 
-/// Readers of version 1 expect a list of phases, do not look for a version, and ignore what they do not know. They would draw
-/// nothing and say nothing. This text is in the place of the list, because their error quotes what it found there.
+/// Readers of version 1 expect a list of phases, ignore unknown fields and do not look for a version. Without this field, they
+/// would draw an empty flow. With this text instead of the list, they report an error that quotes the text.
 const NOTE: &str = "this is version 2, which has `body` instead: update the program that reads it";
 
 /// A flow without flows inside it.
@@ -45,7 +45,7 @@ struct Version2 {
     finally: bool,
 }
 
-/// What every version has.
+/// The part that all versions have in common.
 #[derive(Deserialize)]
 struct Header {
     /// Version 1 does not name its version.
@@ -62,7 +62,7 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// If it is not the description of a flow, or of a later version.
+    /// If it is not the description of a flow, or has a later version.
     pub fn from_json(json: &[u8]) -> Result<Description, DescriptionError> {
         let Header { version } = serde_json::from_slice(json)?;
         match version {
@@ -126,7 +126,7 @@ impl From<Version2> for Description {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// It is of a version that this program does not know.
+    /// It has a version that this program does not know.
     Newer {
         /// The version.
         version: u64,

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepDescription {
-    /// The number of the step in the flow, from 1. Steps of flows inside the flow count too, depth first.
+    /// The number of the step in the flow, from 1. Steps of flows inside the flow are included, depth first.
     pub number: usize,
-    /// The step as messages name it.
+    /// The name of the step in messages.
     pub name: String,
     /// What it does.
     #[serde(flatten)]
