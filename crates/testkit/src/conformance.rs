@@ -73,8 +73,8 @@ impl Report {
         self.conditions
     }
 
-    /// Whether the manager can end requests with branches (`end_request`). If it can, that was checked. Flows that branch
-    /// asynchronously need this and conditional writes.
+    /// Whether the manager can end requests with branches (`end_request`). If so, this was checked. Flows that branch
+    /// asynchronously need `end_request` and conditional writes.
     #[must_use]
     pub fn supports_end_request(&self) -> bool {
         self.ending

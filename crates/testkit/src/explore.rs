@@ -1,14 +1,14 @@
-//! Explores how a flow with branches behaves when deliveries come in any order, twice, or not to their end.
+//! Explores how a flow with branches behaves when deliveries arrive in any order, arrive twice, or are interrupted.
 //!
-//! [`explore`] runs the machine that decides about requests with branches against a store and a queue in memory. It tries
-//! every order in which deliveries can interleave, effect by effect, and lets processes die before and after each effect,
-//! deliveries come twice, and writes succeed without an answer. In each state that can be reached it checks that
+//! [`explore`] runs the state machine for requests with branches against a store and a queue in memory. It tries every order in
+//! which deliveries can interleave, effect by effect. It also lets processes die before and after each effect, delivers messages
+//! twice, and loses writes or their answers. In each reachable state, it checks that
 //!
-//! - the request ends once, with one outcome and output;
+//! - the request ends with a single outcome and output;
 //! - each join fires once, and sees only results that were written;
-//! - what is posted twice under one id is the same twice;
+//! - tokens that are posted with the same call id are equal;
 //! - no more items are in flight than `at_most` allows;
-//! - nothing gets stuck, and nothing is left in the store at the end but the sign that the request is over.
+//! - the request can always end, and then leaves nothing in the store except the keys that outlive it.
 //!
 //! ```
 //! use faasflow_core::Flow;
@@ -23,11 +23,10 @@
 //! assert_eq!(explored.output(), r#"{"thumb":1,"tags":[1]}"#);
 //! ```
 //!
-//! Functions return their input unless the test says otherwise. Modifiers, joins and handlers of the flow run as they are; they
-//! must not wait for anything. What a step returns may depend on its input only.
+//! Functions return their input unless the test replaces them. Modifiers, joins and handlers of the flow are executed, and must
+//! not wait for anything. The output of a step may depend only on its input.
 //!
-//! A failing order is printed as a list of what happened, as short as possible, with a seed that [`replay`](Explore::replay)
-//! runs again.
+//! An order that fails is printed as a list of events, as short as possible, with a seed for [`replay`](Explore::replay).
 
 mod cost;
 mod explored;
@@ -55,7 +54,7 @@ use fakes::Fakes;
 use setup::Setup;
 pub use violation::Violation;
 
-/// Explores a flow that is called with this payload. See the [module](self).
+/// Sets up the exploration of a flow that is called with this payload. See the [module](self).
 pub fn explore(flow: &Flow, input: impl Into<Bytes>) -> Explore {
     Explore(Setup {
         flow: flow.clone(),
@@ -73,8 +72,8 @@ pub fn explore(flow: &Flow, input: impl Into<Bytes>) -> Explore {
 pub struct Explore(Setup);
 
 impl Explore {
-    /// Has a function answer what this makes of the text that it is called with. An error is a failure of the step, for this
-    /// reason.
+    /// Sets the answer of a function, given the text that it is called with. An error fails the step, with the error's text as
+    /// the reason.
     pub fn function(
         mut self,
         name: impl Into<String>,
@@ -84,51 +83,52 @@ impl Explore {
         self
     }
 
-    /// Has a function fail always.
+    /// Lets a function always fail.
     pub fn failing(self, name: impl Into<String>) -> Explore {
         self.function(name, |_| Err("it answered 404 Not Found".to_owned()))
     }
 
-    /// How many faults one run may have at most: processes that die, deliveries that come twice, and writes without an answer.
-    /// The default is 1.
+    /// Sets the maximum number of faults in one order: processes that die, messages that are delivered twice, and writes without
+    /// an answer. The default is 1.
     pub fn faults(mut self, faults: usize) -> Explore {
         self.0.faults = faults;
         self
     }
 
-    /// Gives up after this many states, and says so. The default is 2,000,000.
+    /// Sets the number of states after which the exploration stops. It is then not [exhaustive](Explored::is_exhaustive). The
+    /// default is 2,000,000.
     pub fn limit(mut self, states: usize) -> Explore {
         self.0.limit = states;
         self
     }
 
-    /// Tries this many random orders, which follow from the seed, instead of all. It is for flows with too many states.
+    /// Tries this many random orders, determined by the seed, instead of all orders. It is for flows with too many states.
     pub fn sample(mut self, seed: u64, orders: usize) -> Explore {
         self.0.samples = Some((seed, orders));
         self
     }
 
-    /// Makes a mistake in the protocol.
+    /// Adds a deliberate mistake to the protocol.
     #[doc(hidden)]
     pub fn flaw(mut self, flaw: Flaw) -> Explore {
         self.0.flaw = flaw;
         self
     }
 
-    /// Explores.
+    /// Runs the exploration.
     ///
     /// # Panics
     ///
-    /// If an order violates what is promised. The text lists what happened, and has the seed.
+    /// If an order violates a guarantee. The message lists the events and contains the seed.
     pub fn run(self) -> Explored {
         self.try_run().unwrap_or_else(|violation| panic!("{violation}"))
     }
 
-    /// The same without a panic.
+    /// Runs the exploration like [`run`](Explore::run), but returns a violation as an error.
     ///
     /// # Errors
     ///
-    /// The shortest order that violates what is promised.
+    /// An order that violates a guarantee. If all orders are tried, there is no shorter one.
     pub fn try_run(self) -> Result<Explored, Violation> {
         match self.0.samples {
             Some((seed, orders)) => search::sample(&self.0, seed, orders),
@@ -136,7 +136,7 @@ impl Explore {
         }
     }
 
-    /// Runs the order that a printed seed stands for, and lists what happens in it.
+    /// Runs the order that a printed seed represents, and lists its events.
     ///
     /// # Errors
     ///
@@ -144,26 +144,26 @@ impl Explore {
     ///
     /// # Panics
     ///
-    /// If the text is no seed of this flow.
+    /// If the text is not a seed of this flow.
     pub fn replay(&self, seed: &str) -> Result<Vec<String>, Violation> {
         search::replay(&self.0, seed)
     }
 
-    /// Runs one order without faults, which follows from the seed, and counts what it costs. Each delivery goes on to its end
-    /// before the next one begins, so that members of a join do not compete.
+    /// Runs one order without faults, determined by the seed, and counts its effects. Each delivery ends before the next one
+    /// begins, so the members of a join do not compete.
     ///
     /// # Panics
     ///
-    /// If it violates what is promised.
+    /// If the order violates a guarantee.
     pub fn cost(&self, seed: u64) -> Cost {
         search::cost(&self.0, seed, false).unwrap_or_else(|violation| panic!("{violation}"))
     }
 
-    /// The same, but all members that are in flight end at the same moment, and compete. It is the most that it can cost.
+    /// Counts effects like [`cost`](Explore::cost), in an order in which the members in flight end at the same time and compete.
     ///
     /// # Panics
     ///
-    /// If it violates what is promised.
+    /// If the order violates a guarantee.
     pub fn contended_cost(&self, seed: u64) -> Cost {
         search::cost(&self.0, seed, true).unwrap_or_else(|violation| panic!("{violation}"))
     }

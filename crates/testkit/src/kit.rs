@@ -29,8 +29,7 @@ pub struct TestKit {
 }
 
 impl TestKit {
-    /// Tests this flow under the name `flow`. If it has branches that need a state manager and sets none, it gets one in
-    /// memory.
+    /// Tests this flow under the name `flow`. If its branches need a state manager and it has none, it gets one in memory.
     ///
     /// # Panics
     ///
@@ -86,7 +85,7 @@ impl TestKit {
     /// If a setting is not valid, or there is no free port.
     pub async fn start(self) -> Running {
         let TestKit { flow, gateway, settings, forwarder, listener } = self;
-        // Like a state manager that all instances share, it survives a crash of the flow function.
+        // The values survive a crash of the flow function, as they would in a shared state manager.
         let flow = match flow.state_manager() {
             None if flow.plan().needs_store() => flow.with_state_manager(Arc::new(Memory::new())),
             _ => flow,

@@ -152,10 +152,10 @@ impl FaultKind {
             FaultKind::ZeroTimeout => "remove the timeout or make it longer".to_owned(),
             FaultKind::UnnamedBranch => "give it a name, which paths and messages can show".to_owned(),
             FaultKind::DuplicateBranch { .. } => {
-                "give each branch a name of its own, which differs by more than upper and lower case".to_owned()
+                "give each branch a name that differs from the others in more than case".to_owned()
             }
-            FaultKind::UnknownBranch(_) => "name a branch that was added to the graph before".to_owned(),
-            FaultKind::Cycle(_) => "remove one `after` of the circle".to_owned(),
+            FaultKind::UnknownBranch(_) => "use the name of a branch that has been added to the graph".to_owned(),
+            FaultKind::Cycle(_) => "remove one `after` of the cycle".to_owned(),
             FaultKind::NoBranch(_) => "add one with `branch`".to_owned(),
             FaultKind::NotInABranch(what) => format!("call `{what}` on the whole flow instead"),
             FaultKind::ZeroAtMost => "allow at least 1, or leave `at_most` out".to_owned(),

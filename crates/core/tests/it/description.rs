@@ -56,7 +56,7 @@ fn call(function: &str) -> faasflow_core::FlowBuilder {
     Flow::builder().apply(function)
 }
 
-/// Has every field of version 2.
+/// A flow whose description has every field of version 2.
 fn branched() -> Flow {
     let inline = [("x", Flow::builder().apply(Call::new("x").sync())), ("y", Flow::builder())];
     let graph = Graph::new()
@@ -102,7 +102,7 @@ fn a_flow_with_flows_inside_it_is_a_tree() {
 }
 
 #[test]
-fn a_description_needs_a_store_exactly_if_the_plan_does() {
+fn a_description_agrees_with_the_plan() {
     let sync = || Flow::builder().apply(Call::new("f").sync());
     let choice = |body| Choice::new(async |_: String| "a").branch("a", body);
     for flow in [
@@ -124,7 +124,7 @@ fn a_description_needs_a_store_exactly_if_the_plan_does() {
     }
 }
 
-/// What the readers of version 1 did, before there was another version.
+/// Reads a description like programs that only knew version 1.
 #[derive(Debug, serde::Deserialize)]
 struct FirstReader {
     #[expect(dead_code, reason = "only read")]
@@ -132,14 +132,14 @@ struct FirstReader {
 }
 
 #[test]
-fn a_reader_of_version_1_says_that_it_is_too_old() {
+fn a_reader_of_version_1_reports_that_it_is_too_old() {
     let error = serde_json::from_str::<FirstReader>(VERSION_2).unwrap_err().to_string();
     let says = "invalid type: string \"this is version 2, which has `body` instead: update the program that reads it\", expected a sequence";
     assert!(error.starts_with(says), "{error}");
 }
 
 #[test]
-fn a_later_version_is_not_read_and_says_so() {
+fn a_later_version_is_reported() {
     let later = r#"{"version": 3, "name": ["of", "another", "type"]}"#;
     let error = Description::from_json(later.as_bytes()).unwrap_err();
     assert!(matches!(error, DescriptionError::Newer { version: 3 }));

@@ -67,7 +67,7 @@ fn the_golden_file_of_version_1() {
     assert_eq!(sample().encode().to_bytes(), golden);
 }
 
-/// The same request in the middle of a for-each inside a graph, in its second generation.
+/// The same request inside a for-each inside a graph, in its second generation.
 fn sample_of_branches() -> Envelope {
     let list = List { sha256: "ab".repeat(32), per_chunk: 32 };
     let graph = Terms { members: 2, policy: Policy::Failures(0), at_most: 2, list: None, seen: 1, due_ms: None };
@@ -85,7 +85,7 @@ fn sample_of_branches() -> Envelope {
 
 const GOLDEN_OF_BRANCHES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-v2.bin");
 
-/// Version 2 as it was first written. It must be read for ever.
+/// Version 2 as it was first written. It must stay readable forever.
 #[test]
 fn the_golden_file_of_version_2() {
     let golden = Bytes::from(std::fs::read(GOLDEN_OF_BRANCHES).unwrap());

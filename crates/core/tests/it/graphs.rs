@@ -1,4 +1,4 @@
-//! Flows inside flows: what is wrong with them, how they are planned, and which places they have.
+//! Flows inside flows: their faults, their plans and their places.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn shape(flow: FlowBuilder) -> String {
     flow.build().unwrap().plan().shape().to_owned()
 }
 
-/// The example of the design, line by line.
+/// A flow that uses all methods for branches.
 #[test]
 fn everything_that_an_author_can_write() {
     let archive = Flow::builder().apply("compress").apply("store");
@@ -65,12 +65,12 @@ fn everything_that_an_author_can_write() {
 }
 
 #[test]
-fn what_has_synchronous_calls_only_runs_within_a_phase() {
+fn composites_with_only_synchronous_calls_run_within_a_phase() {
     let graph = || Flow::builder().apply("a").parallel([("x", sync("x")), ("y", sync("y"))]);
     assert_eq!(shape(graph()), "[call a, graph{x: call x; y: call y}]");
     assert_eq!(shape(graph().apply("b")), "[call a, graph{x: call x; y: call y}] [call b]");
     let flow = Flow::builder().parallel([("x", sync("x"))]).apply("b");
-    assert_eq!(shape(flow), "[graph{x: call x}] [call b]", "the graph has had the first call of the phase");
+    assert_eq!(shape(flow), "[graph{x: call x}] [call b]", "the graph contains the first call of the phase");
     let flow = Flow::builder().parallel([("x", Flow::builder().modify(async |_: ()| ()))]).apply("b");
     assert_eq!(shape(flow), "[graph{x: modifier}, call b]", "there was no call before");
     let choice = Choice::new(async |_: ()| "x").branch("x", sync("x")).otherwise(Flow::builder());
@@ -85,7 +85,7 @@ fn what_has_synchronous_calls_only_runs_within_a_phase() {
 }
 
 #[test]
-fn what_has_an_asynchronous_call_is_cut_into_phases() {
+fn composites_with_an_asynchronous_call_have_their_own_phases() {
     let flow = call("a")
         .parallel([("x", sync("x").apply("x2")), ("y", sync("y"))])
         .modify(async |_: ()| ())
@@ -107,7 +107,7 @@ fn what_has_an_asynchronous_call_is_cut_into_phases() {
 }
 
 #[test]
-fn a_choice_and_a_flow_go_on_with_the_same_token() {
+fn a_choice_and_a_sub_flow_continue_the_same_token() {
     let choice = Choice::new(async |_: ()| "x").branch("x", call("x")).branch("empty", Flow::builder());
     let flow = call("a").choose(choice).build().unwrap();
     let plan = flow.plan();
@@ -125,7 +125,7 @@ fn a_choice_and_a_flow_go_on_with_the_same_token() {
     assert!(!flow.plan().needs_store());
 }
 
-/// A path that does not lead to the segment is no place of the plan.
+/// A place whose path does not lead to its segment is not a place of the plan.
 #[test]
 fn only_paths_of_the_plan_are_places() {
     let flow = Flow::builder().parallel([("x", call("x")), ("y", call("y"))]).for_each(ForEach::new(call("z"))).build();
@@ -142,9 +142,9 @@ fn only_paths_of_the_plan_are_places() {
     assert!(!is_place(fork.member(0, &join)) && !is_place(fork.member(0, &x).member(0, &z)), "too long a path");
 }
 
-/// What lies ahead of a place changes with what can still follow it, and with nothing else.
+/// The fingerprint of the part ahead of a place depends only on the steps that can still follow.
 #[test]
-fn a_change_behind_a_place_leaves_what_lies_ahead() {
+fn a_change_of_earlier_steps_does_not_change_the_part_ahead() {
     let flow = |first: &str, x: &str, y: &str, late: &str, last: &str| {
         let graph = Graph::new()
             .branch("x", call(x).apply("x2"))
@@ -161,7 +161,7 @@ fn a_change_behind_a_place_leaves_what_lies_ahead() {
     };
     assert_eq!(unchanged(&flow("a", "x", "y", "z", "b")), [1, 2, 3, 4, 5, 6]);
     assert_eq!(unchanged(&flow("A", "x", "y", "z", "b")), [2, 3, 4, 5, 6]);
-    assert_eq!(unchanged(&flow("a", "X", "y", "z", "b")), [3, 4, 5, 6], "the other branches do not go through it");
+    assert_eq!(unchanged(&flow("a", "X", "y", "z", "b")), [3, 4, 5, 6], "the other branches do not pass through it");
     assert_eq!(unchanged(&flow("a", "x", "Y", "z", "b")), [2, 3, 5, 6]);
     assert_eq!(unchanged(&flow("a", "x", "y", "Z", "b")), [4, 6], "z comes after x");
     assert_eq!(unchanged(&flow("a", "x", "y", "z", "B")), [] as [usize; 0]);
@@ -227,7 +227,7 @@ fn every_fault_is_reported_with_its_place() {
     insta::assert_snapshot!(codes.join(" "), @"FF0111 FF0111 FF0117 FF0116 FF0110 FF0110 FF0102 FF0114 FF0112 FF0112 FF0116 FF0113 FF0115 FF0117 FF0116 FF0113 FF0110 FF0102 FF0118");
 }
 
-/// The same value may stand in a flow twice; its steps are other steps each time.
+/// A flow may contain the same flow several times. Each has its own steps.
 #[test]
 fn a_flow_can_be_part_of_another_more_than_once() {
     let archive = call("compress").apply("store").build().unwrap();

@@ -318,7 +318,7 @@ proptest! {
 }
 
 #[test]
-fn a_sub_flow_that_recovers_goes_on_with_what_follows_it() {
+fn a_request_continues_after_a_sub_flow_that_recovers() {
     let sub = || Flow::builder().apply("b").apply("c");
     let recovered = |flow: &Flow, by: BodyIndex| -> Vec<Effect> {
         let plan = flow.plan();
@@ -336,7 +336,7 @@ fn a_sub_flow_that_recovers_goes_on_with_what_follows_it() {
         [Effect::Forward(next)] => assert_eq!(next.place(), last),
         effects => panic!("{effects:?}"),
     }
-    // At the end of the flow, the output of the sub-flow is that of the request, which has succeeded.
+    // At the end of the flow, the request succeeds with the output of the sub-flow.
     let at_the_end = Flow::builder().apply("a").flow("sub", sub()).build().unwrap();
     let outcome = |effects: &[Effect]| match effects.last() {
         Some(Effect::AnswerEnded(outcome, _)) => *outcome,
@@ -347,7 +347,7 @@ fn a_sub_flow_that_recovers_goes_on_with_what_follows_it() {
 }
 
 #[test]
-fn only_flows_whose_requests_have_one_token_are_accepted() {
+fn only_flows_with_a_single_token_are_accepted() {
     let call = |sync: bool| Flow::builder().apply(if sync { Call::new("f").sync() } else { Call::new("f") });
     for (flow, accepted) in [
         (Flow::builder().parallel([("a", call(true)), ("b", call(true))]), true),

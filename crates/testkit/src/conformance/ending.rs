@@ -11,7 +11,7 @@ use super::subject::{Subject, describe, ensure};
 const KEEP_FOR: Duration = Duration::from_secs(3600);
 /// The keys that outlive a request.
 const OUTLIVING: [&str; 3] = ["over@0", "finished@0", "over@17"];
-/// Keys of every other kind, some of which look similar.
+/// Keys of all other kinds, some of which look similar.
 const OTHERS: [&str; 9] = [
     "state/over@0",
     "over",
@@ -37,7 +37,7 @@ async fn fill(manager: &dyn StateManager, scope: &Scope) -> Result<(), String> {
     manager.set(scope, "payload/2-cd", Bytes::from(vec![3; 9 << 20])).await.map_err(describe)
 }
 
-/// Checks which keys are there.
+/// Checks which keys exist.
 async fn expect(manager: &dyn StateManager, scope: &Scope, outliving: bool, others: bool) -> Result<(), String> {
     let stays = OUTLIVING.into_iter().map(|key| (key, outliving));
     let goes = OTHERS.into_iter().chain(["payload/2-cd"]).map(|key| (key, others));
@@ -53,7 +53,7 @@ pub(super) async fn leaves(subject: Subject) -> Result<(), String> {
     for scope in [&scope, &other] {
         fill(manager, scope).await?;
     }
-    // It may be repeated, because the answer of the first time may have been lost.
+    // It may be called again, because the answer to the first call may have been lost.
     for _ in 0..2 {
         manager.end_request(&scope, KEEP_FOR).await.map_err(describe)?;
         expect(manager, &scope, true, false).await?;

@@ -147,7 +147,7 @@ pub(super) async fn get_many(subject: Subject) -> Result<(), String> {
         manager.set(&scope, name, pattern(length, 5)).await.map_err(describe)?;
     }
     manager.set(&scope, "over@0", Bytes::from("over")).await.map_err(describe)?;
-    // Backwards, with one key twice, and one that is kept apart by managers that keep apart what outlives a request.
+    // The order is reversed, and one key appears twice. Managers may store `over@0` separately, because it outlives the request.
     let mut keys: Vec<&str> = names.iter().rev().map(String::as_str).collect();
     keys.extend(["over@0", "result/1"]);
     let found = manager.get_many(&scope, &keys).await.map_err(describe)?;

@@ -1,10 +1,10 @@
-/// What one request costs, in effects.
+/// The number of effects of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cost {
     /// Keys that were read.
     pub reads: usize,
-    /// Keys that were written, or tried to be.
+    /// Attempts to create a key.
     pub creates: usize,
     /// Chunks of lists that were written.
     pub chunks: usize,
@@ -12,6 +12,6 @@ pub struct Cost {
     pub posts: usize,
     /// Deliveries.
     pub deliveries: usize,
-    /// The most keys that one phase has read or written, other than a join, which reads the result of each member.
+    /// The most keys that one phase has read or written. Joins are left out, because they read the result of each member.
     pub most_in_one: usize,
 }

@@ -3,19 +3,19 @@ use std::fmt;
 
 use faasflow_core::Outcome;
 
-/// What was explored, without a violation.
+/// The result of an exploration that found no violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explored {
-    /// How many different states were seen.
+    /// The number of different states.
     pub states: usize,
-    /// How many steps lead from one to another; of a sample, how many were made.
+    /// The number of transitions between states. For a sample, repeated ones are counted each time.
     pub transitions: usize,
     /// The length of the longest order.
     pub depth: usize,
-    /// The most faults that one order had.
+    /// The maximum number of faults in one order.
     pub faults: usize,
-    /// Whether all states were seen that can be reached with so many faults.
+    /// Whether all states were seen that can be reached with this number of faults.
     pub(super) exhaustive: bool,
     /// The outcomes and outputs with which the request ended.
     pub(super) ends: BTreeMap<(String, Vec<u8>), usize>,
@@ -32,7 +32,7 @@ impl Explored {
     ///
     /// # Panics
     ///
-    /// If different orders end in different ways. [`ends`](Explored::ends) has all.
+    /// If different orders end in different ways. [`ends`](Explored::ends) returns all of them.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.the_end().0
@@ -48,7 +48,7 @@ impl Explored {
         self.the_end().1
     }
 
-    /// The outcomes and outputs with which the request ended, in different orders, and how many last states had each.
+    /// The outcomes and outputs with which the request ended in different orders, and the number of final states with each.
     pub fn ends(&self) -> impl Iterator<Item = (Outcome, String, usize)> {
         self.ends.iter().map(|((outcome, output), count)| {
             let outcome = outcome.parse().expect("an outcome");
@@ -65,7 +65,7 @@ impl Explored {
     }
 }
 
-/// What was explored, in a line.
+/// The numbers, on one line.
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = if self.exhaustive { "all orders" } else { "some orders" };

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// What a function makes of the text that it is called with.
+/// The answer of a function, given the text that it is called with.
 pub(super) type Function = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
 /// The functions that a flow calls.
@@ -16,7 +16,7 @@ pub(super) struct Fakes {
 }
 
 impl Fakes {
-    /// The answer of a function; without one of the test's own, its input.
+    /// The answer of a function. The default is its input.
     pub(super) fn call(&self, function: &str, input: &str) -> Result<String, String> {
         match self.functions.get(function) {
             Some(answer) => answer(input),
@@ -29,7 +29,7 @@ impl Fakes {
 ///
 /// # Panics
 ///
-/// If it does.
+/// If the code waits.
 pub(super) fn at_once<T>(running: impl Future<Output = T>) -> T {
     match pin!(running).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

@@ -1,4 +1,4 @@
-//! Goes through the states: all of them, breadth first, or along random orders.
+//! Visits all states, breadth first, or the states of random orders.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -13,7 +13,7 @@ use super::tell::tell;
 use super::violation::Violation;
 use super::world::World;
 
-/// The state that a state was first reached from, and which of its moves leads here.
+/// The state from which a state was first reached, and the index of the move that led to it.
 #[derive(Clone, Copy)]
 struct Origin {
     parent: u32,
@@ -24,7 +24,7 @@ fn world(setup: &Setup) -> World<'_> {
     World::new(&setup.flow, Steps { flow: &setup.flow, fakes: &setup.fakes }, setup.flaw)
 }
 
-/// Two states with the same 128 bits are taken for one. Among a million states the chance of that is below 10^-26.
+/// Two states with the same 128 bits count as equal. Among a million states, the probability of a collision is below 10^-26.
 fn fingerprint(state: &State) -> (u64, u64) {
     let mut hashers = (DefaultHasher::new(), DefaultHasher::new());
     state.hash(&mut hashers.0);
@@ -33,13 +33,13 @@ fn fingerprint(state: &State) -> (u64, u64) {
     (hashers.0.finish(), hashers.1.finish())
 }
 
-/// Sees every state, nearest first, so that the first violation is a shortest one.
+/// Visits every state, the nearest first. So no violation is shorter than the first one that is found.
 pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
     let mut world = world(setup);
     let start = world.start(&setup.input, setup.faults);
     let mut known = HashMap::from([(fingerprint(&start), 0u32)]);
     let mut origins = vec![Origin { parent: 0, choice: 0 }];
-    // Which states lead to a state without a fault. A request must be able to end from everywhere.
+    // Pairs of a state and one that leads to it without a fault. The request must be able to end from every state.
     let mut before: Vec<(u32, u32)> = Vec::new();
     let mut last: Vec<u32> = Vec::new();
     let mut ends = BTreeMap::new();
@@ -87,7 +87,7 @@ pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
     Ok(Explored { states: origins.len(), transitions, depth: depth - 1, faults: setup.faults, exhaustive, ends })
 }
 
-/// The nearest state from which none of the last ones can be reached.
+/// The nearest state from which no final state can be reached.
 fn stuck(states: usize, before: &[(u32, u32)], last: &[u32]) -> Option<u32> {
     let mut sorted = before.to_vec();
     sorted.sort_unstable();
@@ -131,7 +131,7 @@ fn violation(setup: &Setup, what: String, choices: &[usize]) -> Violation {
     Violation { what, events, seed: seed::write(choices) }
 }
 
-/// Runs an order, and lists what happens in it.
+/// Runs an order, and lists its events.
 fn run(setup: &Setup, choices: &[usize]) -> (Vec<String>, Result<State, String>) {
     let mut world = world(setup);
     let mut state = world.start(&setup.input, setup.faults);
@@ -164,7 +164,7 @@ pub(super) fn replay(setup: &Setup, seed: &str) -> Result<Vec<String>, Violation
     }
 }
 
-/// Goes along random orders. A violation is made shorter by leaving out what it does not need.
+/// Runs random orders. A violation is shortened by leaving out unnecessary moves.
 pub(super) fn sample(setup: &Setup, seed: u64, orders: usize) -> Result<Explored, Violation> {
     let mut random = Random(seed);
     let mut world = world(setup);
@@ -193,7 +193,7 @@ pub(super) fn sample(setup: &Setup, seed: u64, orders: usize) -> Result<Explored
     Ok(Explored { states: seen.len(), transitions, depth, faults: setup.faults, exhaustive: false, ends })
 }
 
-/// Faults are rarer than steps, so that they are spread over the order.
+/// Picks a move. Faults are rarer than other moves, so that they are spread over the order.
 fn pick(random: &mut Random, moves: &[Move]) -> usize {
     let peaceful = moves.iter().filter(|this| !this.is_fault()).count();
     match peaceful > 0 && random.below(10) > 0 {
@@ -202,7 +202,7 @@ fn pick(random: &mut Random, moves: &[Move]) -> usize {
     }
 }
 
-/// Leaves out choices, and replaces them by the first one, as long as it ends in the same violation.
+/// Removes choices or replaces them with the first one, as long as the violation stays the same.
 fn shrink(setup: &Setup, what: String, mut choices: Vec<usize>) -> Violation {
     let same = |choices: &[usize]| matches!(run(setup, choices), (_, Err(other)) if kind(&other) == kind(&what));
     let mut again = true;
@@ -230,12 +230,12 @@ fn kind(what: &str) -> String {
     what.chars().filter(|letter| !letter.is_ascii_digit()).take(30).collect()
 }
 
-/// Runs one random order without faults, and counts. Either each delivery goes on to its end before the next begins, or all go
-/// on at once.
+/// Runs one random order without faults, and counts its effects. Unless `at_once`, each delivery ends before the next one
+/// begins.
 pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Violation> {
     let mut random = Random(seed);
     let mut world = world(setup);
-    // It would take as long as all the rest.
+    // This check would take as long as everything else together.
     world.counts_items = false;
     let mut state = world.start(&setup.input, 0);
     let mut choices = Vec::new();
@@ -245,7 +245,7 @@ pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Viol
             break;
         }
         let choice = match at_once {
-            // What is under way comes before what waits.
+            // Running deliveries come before waiting messages.
             false if !state.running.is_empty() => 0,
             _ => random.below(moves.len()),
         };
@@ -253,7 +253,7 @@ pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Viol
         world.change(&mut state, moves[choice]).map_err(|what| violation(setup, what, &choices))?;
     }
     world.check_end(&state, 0).map_err(|what| violation(setup, what, &choices))?;
-    // The join gathers what all members made, in one delivery.
+    // A join reads the results of all members in one delivery.
     let joins = state.fired.iter().map(|(join, _)| *join).collect::<std::collections::HashSet<_>>();
     let members = world.keys_of.iter().filter(|(message, _)| !joins.contains(message));
     let most_in_one = members.map(|(_, keys)| *keys).max().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Orders as text: at each step, which of the possible moves was made.
+//! Orders as text: the index of the chosen move at each step.
 
-/// Writes choices: runs of 0, which are the most frequent, as `-` and their length.
+/// Writes choices. Runs of 0, the most frequent choice, are written as `x` and their length.
 pub(super) fn write(choices: &[usize]) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut rest = choices;
@@ -17,7 +17,7 @@ pub(super) fn write(choices: &[usize]) -> String {
     words.join(".")
 }
 
-/// Reads what [`write`] has written; `None` if it is something else.
+/// Reads the text that [`write`] has written; `None` if it is not such a text.
 pub(super) fn read(text: &str) -> Option<Vec<usize>> {
     let mut choices = Vec::new();
     for word in text.split('.').filter(|word| !word.is_empty()) {
@@ -29,11 +29,11 @@ pub(super) fn read(text: &str) -> Option<Vec<usize>> {
     Some(choices)
 }
 
-/// Numbers that follow from a seed: splitmix64, which is enough for this.
+/// Pseudorandom numbers from a seed, by splitmix64.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,16 +1,13 @@
-//! Does the effects of a delivery that nobody else can see, up to the next one that somebody can.
-
-use std::sync::Arc;
+//! Performs the effects of a delivery that no other delivery can observe, up to the next one that is observable.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use faasflow_core::envelope::{Carried, List};
-use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::Place;
 use faasflow_core::machine::forked::{
     Answer, Effect, Ended, Input, Journal, MemberRecord, Ran, Reason, Resolved, Verdict, chunk_key,
 };
 use faasflow_core::state::Key;
-use faasflow_core::{Error, Failure, MemberOutcome, MemberResult, Payload, Resolution};
+use faasflow_core::{Failure, MemberOutcome, MemberResult, Payload, Resolution};
 
 use super::state::State;
 use super::steps::{Stop, reason};
@@ -20,7 +17,7 @@ use super::world::{Broken, Local, World};
 const PER_CHUNK: u32 = 2;
 
 impl World<'_> {
-    /// Lets a delivery go on as long as it does not matter when: it executes code, or it reads what will not change.
+    /// Continues a delivery as long as the timing does not matter, because it executes code or reads values that never change.
     pub(super) fn settle(&mut self, state: &mut State, mut local: u32) -> Result<(), Broken> {
         loop {
             let this = self.locals[local as usize].clone();
@@ -32,7 +29,7 @@ impl World<'_> {
                         self.count(message, 1, 0);
                         self.next(local, Answer::Found(Some(value)))
                     }
-                    // The last read of a delivery. To read it later is to remove once more what was removed.
+                    // This is the last read of a delivery. If it came later, the delivery would only remove data again.
                     None if key.as_str().starts_with("finished@") => {
                         self.count(message, 1, 0);
                         self.next(local, Answer::Found(None))
@@ -59,8 +56,8 @@ impl World<'_> {
                 Effect::Execute(input) => match self.execute(state, local, input)? {
                     Some(next) => next,
                     None => {
-                        // The request has ended meanwhile. To the driver that is a store which does not show what was
-                        // written, so the delivery comes again.
+                        // The request has ended in the meantime, so its data is gone. A driver then has the delivery come
+                        // again.
                         state.enqueue(self.locals[local as usize].message);
                         return Ok(());
                     }
@@ -83,7 +80,7 @@ impl World<'_> {
                 Effect::Split { composite, fork } => {
                     let output = self.locals[local as usize].output.clone().unwrap_or_default();
                     let items = self.steps.split(*composite, &output);
-                    let items = items.map_err(|error| self.steps.joining_failed(*composite, handler(error)));
+                    let items = items.map_err(|error| self.steps.handler_failed(*composite, error));
                     let list = items.map(|items| self.write_list(state, fork, &items));
                     self.with_failure(local, list, Answer::Split)
                 }
@@ -116,7 +113,7 @@ impl World<'_> {
         Some(self.values.value(value).clone())
     }
 
-    /// Executes the steps of a phase; `None` if its input is gone since the request has ended.
+    /// Executes the steps of a phase; `None` if its input is gone because the request has ended.
     fn execute(&mut self, state: &State, local: u32, input: &Input) -> Result<Option<u32>, Broken> {
         let keys: Vec<Key> = match input {
             Input::Item { chunk, .. } => vec![chunk.clone()],
@@ -178,11 +175,7 @@ impl World<'_> {
                 let (composite, _) = self.flow.plan().body(segment.body()).owner().expect("a branch has a graph");
                 match self.steps.of_branches(composite, results) {
                     Ok(payload) => payload,
-                    Err(error) => {
-                        return Ok(Some(Err(Stop::Failed(Box::new(
-                            self.steps.joining_failed(composite, handler(error)),
-                        )))));
-                    }
+                    Err(stop) => return Ok(Some(Err(stop))),
                 }
             }
             Input::Join { composite, verdict, members, decider } => {
@@ -203,11 +196,7 @@ impl World<'_> {
                 }
                 match self.steps.join(*composite, results) {
                     Ok(payload) => payload,
-                    Err(error) => {
-                        return Ok(Some(Err(Stop::Failed(Box::new(
-                            self.steps.joining_failed(*composite, handler(error)),
-                        )))));
-                    }
+                    Err(stop) => return Ok(Some(Err(stop))),
                 }
             }
             other => unreachable!("an exploration stores nothing by reference: {other:?}"),
@@ -228,10 +217,6 @@ impl World<'_> {
     }
 }
 
-fn handler(error: Error) -> FailureKind {
-    FailureKind::Handler(Arc::new(error))
-}
-
 fn result_of(record: &MemberRecord) -> MemberResult {
     match record.ended {
         Ended::Done => MemberResult::Done(inline(&record.output)),
@@ -248,7 +233,7 @@ fn inline(carried: &Carried) -> Payload {
     }
 }
 
-/// Items as their lengths and bytes. Their content types are not kept.
+/// Writes the length and the bytes of each item. Content types are not kept.
 fn write_chunk(items: &[Payload]) -> Bytes {
     let mut chunk = BytesMut::new();
     for item in items {
@@ -269,7 +254,7 @@ fn read_chunk(chunk: &Bytes) -> Vec<Payload> {
     items
 }
 
-/// A hash that tells lists apart, which is all that an exploration needs.
+/// A hash that distinguishes lists, which is all that an exploration needs.
 fn hex_of(chunks: &[Bytes]) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();

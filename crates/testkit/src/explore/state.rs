@@ -1,24 +1,24 @@
-//! A state of the world: what is in the store and the queue, and how far each delivery has come.
+//! A state of the world: the contents of the store and the queue, and the progress of each delivery.
 
 use faasflow_core::Outcome;
 
-/// A state as lists of numbers, which the [`World`](super::world::World) explains. Lists are sorted, so that states in which
-/// the same has happened in another order are the same.
+/// A state as lists of numbers, which the [`World`](super::world::World) resolves. The lists are sorted, so states are equal if
+/// the same events have happened in different orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct State {
     /// Keys and values of the store.
     pub(super) store: Vec<(u32, u32)>,
-    /// Messages that wait.
+    /// Messages that wait for delivery.
     pub(super) queue: Vec<u32>,
-    /// Deliveries that are under way: see [`Local`](super::world::Local).
+    /// Deliveries in progress: see [`Local`](super::world::Local).
     pub(super) running: Vec<u32>,
-    /// Messages that were ever posted.
+    /// All messages that have ever been posted.
     pub(super) posted: Vec<u32>,
-    /// Messages of joins, and the message that fired each.
+    /// The messages of joins, each with the message that fired it.
     pub(super) fired: Vec<(u32, u32)>,
     /// How the request ended: its outcome, and the number of its output.
     pub(super) end: Option<(u8, u32)>,
-    /// How often the finaliser has run.
+    /// The number of times that the finaliser has run.
     pub(super) finalised: u8,
     pub(super) faults_left: u8,
 }
@@ -26,14 +26,14 @@ pub(super) struct State {
 /// Something that can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
-    /// A delivery does its next effect.
+    /// A delivery performs its next effect.
     Step(u32),
     /// A message is delivered.
     Deliver(u32),
-    /// A message is delivered, and will be again.
+    /// A message is delivered, and will be delivered again.
     DeliverTwice(u32),
-    /// The process dies before its next effect, which is one that changes something. To die after an effect is to die before
-    /// the next, and where a process dies between reads does not matter.
+    /// The process dies before its next effect, if that effect changes something. Dying after an effect is the same as dying
+    /// before the next one, and it does not matter between which reads a process dies.
     Die(u32),
     /// A write succeeds, and its answer is lost.
     Unanswered(u32),
@@ -68,7 +68,7 @@ impl State {
         self.running.remove(index);
     }
 
-    /// Puts a message into the queue. One that waits there already is one delivery, not two.
+    /// Puts a message into the queue, unless it is already waiting there.
     pub(super) fn enqueue(&mut self, message: u32) {
         if let Err(index) = self.queue.binary_search(&message) {
             self.queue.insert(index, message);

@@ -1,4 +1,4 @@
-//! Executes steps, and the user code around them, at once and without a network.
+//! Executes steps and the user code around them, without waiting and without a network.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use faasflow_core::{
 
 use super::fakes::{Fakes, at_once};
 
-/// What executes the steps of a flow. The state of a request is not carried from one phase to the next.
+/// Executes the steps of a flow. The state of a request is not carried from one phase to the next.
 pub(super) struct Steps<'a> {
     pub(super) flow: &'a Flow,
     pub(super) fakes: &'a Fakes,
 }
 
-/// Why a phase went no further.
+/// Why a phase stopped.
 pub(super) enum Stop {
     Failed(Box<Failure>),
     Replied(Payload),
@@ -63,9 +63,9 @@ impl Steps<'_> {
     }
 
     /// The output of a graph or for-each.
-    pub(super) fn join(&self, composite: CompositeIndex, results: Vec<MemberResult>) -> Result<Payload> {
+    pub(super) fn join(&self, composite: CompositeIndex, results: Vec<MemberResult>) -> Result<Payload, Stop> {
         let outline = self.flow.plan().composite(composite);
-        match self.flow.composite(composite) {
+        let output = match self.flow.composite(composite) {
             Composite::Graph { join, complete, .. } => {
                 let names = outline.branches().iter().map(|branch| branch.name().clone());
                 let branches = Branches::new(names.zip(results));
@@ -82,7 +82,8 @@ impl Steps<'_> {
                 at_once(collect(Context::for_test(""), Items::new(results)))
             }
             other => Items::new(results).into_output(other.complete()),
-        }
+        };
+        output.map_err(|error| self.stopped(composite, error))
     }
 
     fn nodes(&self, body: BodyIndex, nodes: Range<usize>, mut payload: Payload) -> Result<Payload, Stop> {
@@ -127,11 +128,9 @@ impl Steps<'_> {
         settle(at_once(handler(Context::for_test(""), failure.clone())).unwrap_or_else(Resolution::Failed), failure)
     }
 
-    /// Runs what has synchronous calls only, one branch after the other.
+    /// Runs a composite whose calls are all synchronous, one branch after the other.
     fn composite(&self, index: CompositeIndex, input: Payload) -> Result<Payload, Stop> {
         let outline = self.flow.plan().composite(index);
-        let failed =
-            |error: Error| Stop::Failed(Box::new(self.joining_failed(index, FailureKind::Handler(Arc::new(error)))));
         match self.flow.composite(index) {
             Composite::Flow => self.body(outline.branches()[0].body(), input),
             Composite::Choice { .. } => {
@@ -140,7 +139,7 @@ impl Steps<'_> {
                 self.body(outline.branches()[branch].body(), input)
             }
             Composite::ForEach { complete, .. } => {
-                let items = self.split(index, &input).map_err(failed)?;
+                let items = self.split(index, &input).map_err(|error| self.stopped(index, error))?;
                 let policy = complete.policy(u32::try_from(items.len()).unwrap_or(u32::MAX));
                 let mut results = Vec::new();
                 for item in items {
@@ -163,7 +162,7 @@ impl Steps<'_> {
                         false => MemberResult::Other(MemberOutcome::NotBegun),
                         true if before.is_empty() => self.member(branch.body(), input.clone())?,
                         true => {
-                            let input = self.of_branches(index, before).map_err(failed)?;
+                            let input = self.of_branches(index, before)?;
                             self.member(branch.body(), input)?
                         }
                     });
@@ -178,10 +177,11 @@ impl Steps<'_> {
         &self,
         composite: CompositeIndex,
         results: Vec<(usize, MemberResult)>,
-    ) -> Result<Payload> {
+    ) -> Result<Payload, Stop> {
         let outline = self.flow.plan().composite(composite);
         let named = results.into_iter().map(|(index, result)| (outline.branches()[index].name().clone(), result));
-        Branches::new(named).into_output(faasflow_core::Complete::All, |_| true)
+        let output = Branches::new(named).into_output(faasflow_core::Complete::All, |_| true);
+        output.map_err(|error| self.stopped(composite, error))
     }
 
     fn complete(&self, index: CompositeIndex, policy: Policy, results: Vec<MemberResult>) -> Result<Payload, Stop> {
@@ -192,9 +192,7 @@ impl Steps<'_> {
             _ => true,
         };
         match complete {
-            true => self.join(index, results).map_err(|error| {
-                Stop::Failed(Box::new(self.joining_failed(index, FailureKind::Handler(Arc::new(error)))))
-            }),
+            true => self.join(index, results),
             false => Err(Stop::Failed(Box::new(self.members_failed(index, results)))),
         }
     }
@@ -215,6 +213,15 @@ impl Steps<'_> {
         }
     }
 
+    fn stopped(&self, composite: CompositeIndex, error: Error) -> Stop {
+        Stop::Failed(Box::new(self.handler_failed(composite, error)))
+    }
+
+    /// The failure of the code of a join, a split or a choice.
+    pub(super) fn handler_failed(&self, composite: CompositeIndex, error: Error) -> Failure {
+        self.joining_failed(composite, FailureKind::Handler(Arc::new(error)))
+    }
+
     /// The failure of a join, a split or a choice.
     pub(super) fn joining_failed(&self, composite: CompositeIndex, kind: FailureKind) -> Failure {
         let name = match self.flow.composite(composite) {
@@ -225,7 +232,7 @@ impl Steps<'_> {
         Failure::new(1, 0, name.into(), kind, Payload::empty())
     }
 
-    /// The failure of a graph or for-each too many of whose members failed.
+    /// The failure of a graph or for-each in which too many members failed.
     pub(super) fn members_failed(&self, composite: CompositeIndex, results: Vec<MemberResult>) -> Failure {
         let outline = self.flow.plan().composite(composite);
         let (name, kind) = match self.flow.composite(composite) {
@@ -247,7 +254,7 @@ fn settle(resolution: Resolution, failure: Failure) -> Result<Payload, Stop> {
     }
 }
 
-/// A failure as a record has it.
+/// The reason of a failure, as records contain it.
 pub(super) fn reason(failure: &Failure) -> Reason {
     Reason {
         step: failure.step_number(),

@@ -1,4 +1,4 @@
-//! Moves as a person reads them.
+//! Describes moves for people.
 
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::machine::forked::{Effect, Reply};
@@ -6,7 +6,7 @@ use faasflow_core::machine::forked::{Effect, Reply};
 use super::state::{Move, State};
 use super::world::World;
 
-/// What a move is, in a line.
+/// Describes a move on one line.
 pub(super) fn tell(world: &World<'_>, state: &State, this: Move) -> String {
     let of = |local: u32| {
         let local = &world.locals[local as usize];
@@ -49,7 +49,7 @@ fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
         }
         Effect::Report(outcome, _) => format!("reports {outcome}"),
         Effect::Finally(..) => "runs the finaliser".to_owned(),
-        Effect::Forget => "removes what the store has of the request".to_owned(),
+        Effect::Forget => "removes the request from the store".to_owned(),
         Effect::Reply(Reply::Forwarded) => "is done".to_owned(),
         Effect::Reply(Reply::Ended(outcome, _)) => format!("is done: the request has ended, {outcome}"),
         Effect::Reply(Reply::Dropped) => "is done: its result is not needed".to_owned(),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// An order that violates what is promised.
+/// An order that violates a guarantee.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub(super) what: String,
@@ -9,19 +9,19 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// What is violated.
+    /// The description of the violation.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// What happened, in order.
+    /// The events, in order.
     #[must_use]
     pub fn events(&self) -> &[String] {
         &self.events
     }
 
-    /// The text that [`Explore::replay`](super::Explore::replay) runs again.
+    /// The seed for [`Explore::replay`](super::Explore::replay).
     #[must_use]
     pub fn seed(&self) -> &str {
         &self.seed

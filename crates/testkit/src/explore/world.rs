@@ -1,4 +1,4 @@
-//! What can happen in a state, and what comes of it.
+//! The possible moves in a state, and their results.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -17,7 +17,7 @@ use super::interner::Interner;
 use super::state::{Move, State, outcome_number};
 use super::steps::Steps;
 
-/// What numbers in states mean, and what was found out about them.
+/// The values that the numbers in states represent, and everything that is computed from them.
 pub(super) struct World<'a> {
     pub(super) flow: &'a Flow,
     pub(super) steps: Steps<'a>,
@@ -27,35 +27,35 @@ pub(super) struct World<'a> {
     pub(super) values: Interner<Bytes>,
     pub(super) outputs: Interner<Carried>,
     pub(super) locals: Vec<Arc<Local>>,
-    /// The delivery that is one answer further than another.
+    /// For a delivery and an answer, the delivery after that answer.
     answered: HashMap<(u32, Answer), u32>,
-    /// By what messages are ordered.
+    /// The sort key of each message.
     orders: Vec<u64>,
     pub(super) numbers: HashMap<(u32, Journal), u32>,
     pub(super) memo: HashMap<(u32, Vec<Option<u32>>), u32>,
-    /// The messages that were ever at a place.
+    /// All messages with each place.
     places: HashMap<Place, Vec<u32>>,
-    /// What was done so far, in all states.
+    /// The number of effects so far, in all states.
     pub(super) cost: Cost,
-    /// How many keys the deliveries of each message have read or written so far, in all states.
+    /// The number of keys that the deliveries of each message have read or written so far, in all states.
     pub(super) keys_of: HashMap<u32, usize>,
-    /// Whether the items in flight are counted at each post.
+    /// Whether each post checks the number of items in flight.
     pub(super) counts_items: bool,
 }
 
-/// How far a delivery has come. What it does next follows from that.
+/// The progress of a delivery, and its next effect, which follows from that.
 pub(super) struct Local {
     pub(super) message: u32,
     pub(super) journal: Journal,
     pub(super) effect: Effect,
-    /// By what it is ordered among others. It follows from the message and the journal.
+    /// Its sort key, which follows from the message and the journal.
     order: u64,
-    /// What its steps made, and what failed, for the effects that come after.
+    /// The output of its steps, and their failure, for later effects.
     pub(super) output: Option<Payload>,
     pub(super) failure: Option<Failure>,
 }
 
-/// What is promised, and was not kept.
+/// The description of a guarantee that was violated.
 pub(super) type Broken = String;
 
 impl<'a> World<'a> {
@@ -80,7 +80,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The state in which the request waits to be delivered for the first time.
+    /// The state before the first delivery of the request.
     pub(super) fn start(&mut self, input: &Payload, faults: usize) -> State {
         let message = Message::fresh(self.flow.plan().start(), input.clone(), Caller::Left);
         let first = self.message(&message);
@@ -96,7 +96,7 @@ impl<'a> World<'a> {
         number
     }
 
-    /// What can happen, in an order that is the same in every run.
+    /// The possible moves, in an order that is the same in every run.
     pub(super) fn moves(&self, state: &State) -> Vec<Move> {
         let (mut running, mut queue) = (state.running.clone(), state.queue.clone());
         running.dedup();
@@ -158,8 +158,8 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// A delivery begins. The reads with which it begins are one step: what they can find only ever appears, and disappears at
-    /// the end, so to read apart what was read together is to have begun earlier.
+    /// Begins a delivery. Its initial reads are a single step, because the keys that they read only appear until the end of the
+    /// request. Reading them one at a time would be the same as beginning earlier.
     fn deliver(&mut self, state: &mut State, message: u32) -> Result<(), Broken> {
         self.cost.deliveries += 1;
         let mut local = self.local(message, Journal::new(), None, None);
@@ -177,7 +177,7 @@ impl<'a> World<'a> {
         self.settle(state, next)
     }
 
-    /// The delivery that is one answer further.
+    /// The delivery after another answer.
     pub(super) fn next(&mut self, local: u32, answer: Answer) -> u32 {
         if let Some(next) = self.answered.get(&(local, answer.clone())) {
             return *next;
@@ -208,7 +208,7 @@ impl<'a> World<'a> {
         number
     }
 
-    /// Does an effect that others can see. `None` if the delivery is over.
+    /// Performs an effect that other deliveries can observe. `None` if the delivery is over.
     pub(super) fn perform(&mut self, state: &mut State, local: u32) -> Result<Option<Answer>, Broken> {
         let this = self.locals[local as usize].clone();
         let message = this.message;
@@ -265,7 +265,7 @@ impl<'a> World<'a> {
         }))
     }
 
-    /// Counts keys that are read and written.
+    /// Counts keys that a delivery of the message has read and written.
     pub(super) fn count(&mut self, message: u32, reads: usize, creates: usize) {
         self.cost.reads += reads;
         self.cost.creates += creates;
@@ -279,8 +279,8 @@ impl<'a> World<'a> {
         if !same.contains(&number) {
             same.push(number);
         }
-        // A delivery that has outlived the request may find what it needs removed, and begin again. What it posts then is met by
-        // the sign that the request is over.
+        // A delivery that continues after the end of the request may find its data removed, and begin again. The tokens that it
+        // then posts are dropped, because the request is over.
         let over = state.store.iter().any(|(key, _)| self.keys.value(*key).outlives_request());
         if !over && same.iter().any(|other| *other != number && state.posted.binary_search(other).is_ok()) {
             return Err(format!("two different tokens are posted under the call id of {}", message.place));
@@ -298,7 +298,7 @@ impl<'a> World<'a> {
                 Some(_) => {}
             }
         }
-        // A queue that has had a message drops it. That another one delivers it twice is a fault of its own.
+        // The queue drops duplicates. For a queue that does not, delivering twice is a separate fault.
         let Err(index) = state.posted.binary_search(&number) else { return Ok(()) };
         state.posted.insert(index, number);
         if !over {
@@ -308,7 +308,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// How many members of the same for-each are in flight: those that were posted, less those that ended.
+    /// The number of items of the same for-each in flight, and the maximum. They are those that were posted but have not ended.
     fn in_flight(&self, state: &State, message: &Message) -> Option<(usize, u32)> {
         let ((fork, _), terms) = message.place.fork().zip(message.joins.last())?;
         let begun = state.posted.iter().filter(|other| {
@@ -348,10 +348,10 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What must hold when nothing can happen any more.
+    /// Checks the guarantees for a state without further moves.
     pub(super) fn check_end(&self, state: &State, faults: usize) -> Result<(), Broken> {
         if state.end.is_none() {
-            return Err("nothing is under way, and the request has not ended".to_owned());
+            return Err("there is nothing left to do, but the request has not ended".to_owned());
         }
         let used = faults - usize::from(state.faults_left);
         if usize::from(state.finalised) > 1 + used {
@@ -365,7 +365,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// A number that is the same in every run.
+/// A hash that is the same in every run.
 fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

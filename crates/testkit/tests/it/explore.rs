@@ -1,4 +1,4 @@
-//! Every order of deliveries of small flows with branches.
+//! Explores every order of deliveries of small flows with branches.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ fn call(function: &str) -> FlowBuilder {
     Flow::builder().apply(function)
 }
 
-/// Explores, and prints how much there was to see.
+/// Runs the exploration, and prints its size and duration.
 fn run(name: &str, explore: Explore) -> Explored {
     let begun = Instant::now();
     let explored = explore.run();
@@ -54,32 +54,25 @@ fn nested_parallel() {
     all("parallel of a parallel and a call, 1 fault", explore(&flow, "1"));
 }
 
+/// A graph whose branches call the functions with their names, after the branches in the lists.
+fn graph(branches: &[(&str, &[&str])]) -> Flow {
+    let graph = branches
+        .iter()
+        .fold(Graph::new(), |graph, (name, after)| graph.branch(*name, call(name)).after(*name, after.iter().copied()));
+    Flow::builder().graph(graph).build().unwrap()
+}
+
 #[test]
 fn a_diamond() {
-    let graph = Graph::new()
-        .branch("top", call("top"))
-        .branch("left", call("left"))
-        .after("left", ["top"])
-        .branch("right", call("right"))
-        .after("right", ["top"])
-        .branch("bottom", call("bottom"))
-        .after("bottom", ["left", "right"]);
-    let flow = Flow::builder().graph(graph).build().unwrap();
+    let flow = graph(&[("top", &[]), ("left", &["top"]), ("right", &["top"]), ("bottom", &["left", "right"])]);
     let explored = all("diamond, 1 fault", explore(&flow, "1"));
     assert_eq!(explored.output(), r#"{"bottom":{"left":{"top":1},"right":{"top":1}}}"#);
 }
 
-/// `c` waits for `a` alone, `d` for `a` and `b`: neither a chain nor levels.
+/// `c` waits only for `a`, and `d` for `a` and `b`. Such a graph cannot be divided into levels.
 #[test]
-fn a_graph_like_an_n() {
-    let graph = Graph::new()
-        .branch("a", call("a"))
-        .branch("b", call("b"))
-        .branch("c", call("c"))
-        .after("c", ["a"])
-        .branch("d", call("d"))
-        .after("d", ["a", "b"]);
-    let flow = Flow::builder().graph(graph).build().unwrap();
+fn an_n_shaped_graph() {
+    let flow = graph(&[("a", &[]), ("b", &[]), ("c", &["a"]), ("d", &["a", "b"])]);
     let explored = all("N-shaped graph, 1 fault", explore(&flow, "1"));
     assert_eq!(explored.output(), r#"{"c":{"a":1},"d":{"a":1,"b":1}}"#);
 }
@@ -112,8 +105,8 @@ fn a_for_each_of_three_with_two_at_once() {
     assert_eq!(explored.output(), r#"[{"x":1}]"#);
 }
 
-/// Every policy, with no failure, one, and nothing but failures; the graph and the for-each must agree. All orders with no fault
-/// for the graph and one for the for-each, and some with three.
+/// Every policy, with no failure, one failure and only failures. A graph and a for-each must agree. It tries all orders without
+/// faults for the graph and with one for the for-each, and some orders with three faults.
 #[test]
 fn every_policy() {
     let policies = [
@@ -151,7 +144,7 @@ fn every_policy() {
     }
 }
 
-/// The join of two, under each policy that can be met early, in all orders with a fault.
+/// The join of two branches, under each policy that can be met early, in all orders with one fault.
 #[test]
 fn early_policies_with_a_fault() {
     for policy in [Complete::First, Complete::AtLeast(1), Complete::Tolerate(1)] {
@@ -162,7 +155,7 @@ fn early_policies_with_a_fault() {
     }
 }
 
-/// The handler of a branch is asked first, and what it recovers is the branch's output. What it does not is the flow's.
+/// The handler of a branch is asked first, and can recover with an output of the branch. Otherwise, the flow's handler is asked.
 #[test]
 fn failing_branches() {
     let recovering = call("fails").on_failure(async |_: Context, failure: Failure| failure.recover("0"));
@@ -186,7 +179,7 @@ fn failing_branches() {
     assert_eq!((explored.outcome(), explored.output().as_str()), (Outcome::Failure, "sorry"));
 }
 
-/// With a mistake in the protocol, an exploration finds an order that shows it, and can run that order again.
+/// Checks that an exploration finds an order that reveals a mistake in the protocol, and that the order can be replayed.
 fn finds(flow: &Flow, input: &'static str, flaw: Flaw, expected: &str) {
     let explore = || explore(flow, input).flaw(flaw);
     let violation = explore().try_run().expect_err("the mistake is found");
@@ -237,7 +230,7 @@ fn a_replay_lists_what_happens() {
     );
 }
 
-/// Too many orders to try all: forks inside a for-each inside a fork, with several faults.
+/// A graph inside a for-each inside a graph, with several faults, has too many orders to try all of them.
 #[test]
 fn a_larger_flow_is_sampled() {
     let each = ForEach::new(Flow::builder().parallel([("x", call("x")), ("y", call("y"))])).at_most(2);
@@ -252,7 +245,7 @@ fn a_larger_flow_is_sampled() {
     assert_eq!(explored.output(), format!(r#"{{"items":[{items}],"b":[1,2,3]}}"#));
 }
 
-/// A member reads and writes no more keys among ten thousand than among a hundred.
+/// A member of ten thousand reads and writes no more keys than a member of a hundred.
 #[test]
 fn the_cost_of_a_for_each_is_linear() {
     let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(16)).build().unwrap();
@@ -267,15 +260,15 @@ fn the_cost_of_a_for_each_is_linear() {
     assert!(many_reads < reads * 1.1 && many_creates < creates * 1.1, "{per_item:?}");
 }
 
-/// Also if all items in flight end at the same moment, so that each tries several entries.
+/// The cost stays bounded if all items in flight end at the same time, so that each tries several entries.
 #[test]
-fn the_cost_of_competing_is_bounded_by_how_many_are_in_flight() {
+fn the_cost_of_competing_is_bounded_by_the_items_in_flight() {
     let mut per_item = Vec::new();
     for (at_most, items) in [(16, 100), (16, 1_000), (4, 100), (4, 1_000)] {
         let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(at_most)).build().unwrap();
         let list = serde_json::to_string(&(0..items).collect::<Vec<_>>()).unwrap();
         let cost = explore(&flow, list).contended_cost(1);
-        per_item.push(print_cost(&format!("{at_most} at the same moment"), items, cost));
+        per_item.push(print_cost(&format!("{at_most} at the same time"), items, cost));
     }
     let [(few, _), (many, _), (few_of_4, _), (many_of_4, _)] = per_item[..] else { panic!("{per_item:?}") };
     assert!(many < few * 1.2 && many_of_4 < few_of_4 * 1.2, "{per_item:?}");

@@ -1,7 +1,6 @@
 //! How a branch or an item ended.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,14 +25,6 @@ pub enum MemberOutcome {
 }
 
 impl MemberOutcome {
-    const ALL: [MemberOutcome; 5] = [
-        MemberOutcome::Done,
-        MemberOutcome::Failed,
-        MemberOutcome::Stopped,
-        MemberOutcome::NotBegun,
-        MemberOutcome::Dropped,
-    ];
-
     /// The name of the outcome in outputs and logs, such as `not_begun`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -50,14 +41,6 @@ impl MemberOutcome {
 impl fmt::Display for MemberOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-impl FromStr for MemberOutcome {
-    type Err = ();
-
-    fn from_str(text: &str) -> std::result::Result<MemberOutcome, ()> {
-        MemberOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == text).ok_or(())
     }
 }
 
