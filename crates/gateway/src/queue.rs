@@ -6,4 +6,4 @@ pub use faasflow_queue::{
     Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, NewCall, Queue, QueueError,
     QueueFileError, QueueOptions, QueueStats, QueuedCall, Selection, Target, Unreachable,
 };
-pub(crate) use faasflow_queue::{QueueFile as DatabaseFile, READ_COPIES, is_full};
+pub(crate) use faasflow_queue::{READ_COPIES, is_full};

@@ -18,6 +18,12 @@ mod redb;
 mod stats;
 mod store;
 
+/// Opens the file of a redb database safely, for the local gateway's store.
+#[cfg(feature = "redb")]
+pub mod database {
+    pub use crate::redb::{DatabaseFileError, LockedDatabase, META, reopen};
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +36,6 @@ pub use policy::options::QueueOptions;
 pub use queue::Queue;
 pub use queue::run::READ_COPIES;
 #[cfg(feature = "redb")]
-pub use redb::{QueueFile, RedbStore};
+pub use redb::RedbStore;
 pub use stats::{QueueStats, QueuedCall, Totals};
 pub use store::{Claim, Conclusion, Store};

@@ -32,6 +32,7 @@ mod conclude;
 mod disk;
 mod file;
 mod ids;
+mod locked;
 mod migrate;
 #[cfg(windows)]
 mod positioned;
@@ -43,7 +44,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use file::QueueFile;
+pub use locked::{DatabaseFileError, LockedDatabase, META, reopen};
 
 /// How long to wait after the file could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);

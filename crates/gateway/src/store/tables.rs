@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use faasflow_http::now_ms;
+use faasflow_queue::database::META;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::error::StoreError;
@@ -12,7 +13,6 @@ use super::error::StoreError;
 /// The version of the file format.
 pub(super) const FORMAT: u64 = 1;
 
-pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Function, flow and request.
 pub(super) type ScopeKey = (&'static str, &'static str, &'static str);
 /// The groups of a request and when it expires; see [`Groups`].

@@ -217,7 +217,7 @@ async fn files_of_other_kinds_are_refused_and_left() {
     Store::open(folder.path(), limits()).unwrap().close().await;
     let database = redb::Database::open(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(tables::META).unwrap().insert("format", 2).unwrap();
+    write.open_table(faasflow_queue::database::META).unwrap().insert("format", 2).unwrap();
     write.commit().unwrap();
     database.close().unwrap();
     assert!(refused().contains("its format is 2, and this version of faasflow reads format 1"));

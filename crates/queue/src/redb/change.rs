@@ -8,12 +8,12 @@ use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 use crate::call::Call;
 use crate::error::QueueError;
 use crate::letter::Letter;
+use crate::redb::locked::META;
 use crate::redb::record;
 
 /// The version of the file format: these tables, with the records of `record.rs`.
 pub(crate) const FORMAT: u64 = 3;
 
-pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Calls to deliver, by number. Numbers rise in the order of acceptance, so the table grows at its end. There, and only
 /// there, redb fills its pages: a key in the middle splits a full page into two halves. With the lane in front, three calls of
 /// 1 kB would take two pages instead of one.

@@ -21,7 +21,7 @@ const PAGE: usize = 4096;
 
 /// A file of a redb database whose writes reach the disk, or stay in memory while it is on trial. Cloning yields the same one.
 #[derive(Clone, Debug)]
-pub struct QueueFile {
+pub(super) struct DatabaseFile {
     inner: Arc<Inner>,
 }
 
@@ -42,22 +42,22 @@ struct Overlay {
     shown: u64,
 }
 
-impl QueueFile {
+impl DatabaseFile {
     /// A file whose writes reach the disk.
     #[must_use]
-    pub fn real(file: Arc<File>) -> QueueFile {
-        QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(false), overlay: Mutex::default() }) }
+    pub(super) fn real(file: Arc<File>) -> DatabaseFile {
+        DatabaseFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(false), overlay: Mutex::default() }) }
     }
 
-    /// A file whose writes stay in memory until it is [adopted](QueueFile::adopt).
+    /// A file whose writes stay in memory until it is [adopted](DatabaseFile::adopt).
     ///
     /// # Errors
     ///
     /// If the length of the file cannot be read.
-    pub fn on_trial(file: Arc<File>) -> io::Result<QueueFile> {
+    pub(super) fn on_trial(file: Arc<File>) -> io::Result<DatabaseFile> {
         let length = file.metadata()?.len();
         let overlay = Mutex::new(Overlay { length, shown: length, ..Overlay::default() });
-        Ok(QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(true), overlay }) })
+        Ok(DatabaseFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(true), overlay }) })
     }
 
     /// Ends the trial. Earlier and later writes go to the file. The part that redb reads first is written last, after everything else is
@@ -66,7 +66,7 @@ impl QueueFile {
     /// # Errors
     ///
     /// If the file cannot be written.
-    pub fn adopt(&self) -> io::Result<()> {
+    pub(super) fn adopt(&self) -> io::Result<()> {
         let mut overlay = self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner);
         let file = &self.inner.file;
         let before = file.metadata()?.len();
@@ -144,7 +144,7 @@ impl Overlay {
     }
 }
 
-impl StorageBackend for QueueFile {
+impl StorageBackend for DatabaseFile {
     fn len(&self) -> io::Result<u64> {
         match self.overlay() {
             Some(overlay) => Ok(overlay.length),
@@ -246,7 +246,7 @@ mod tests {
         let before: Vec<u8> = (0..3 * PAGE + 100).map(|byte| (byte % 251) as u8).collect();
         file.write_all_at(&before, 0).unwrap();
         let file = Arc::new(file);
-        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        let trial = DatabaseFile::on_trial(file.clone()).unwrap();
         trial.write(PAGE as u64 - 2, b"abcd").unwrap();
         let mut read = [0; 8];
         trial.read(PAGE as u64 - 4, &mut read).unwrap();
@@ -269,7 +269,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[1; 3 * PAGE], 0).unwrap();
         let file = Arc::new(file);
-        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        let trial = DatabaseFile::on_trial(file.clone()).unwrap();
         trial.write(10, b"first").unwrap();
         trial.set_len(5 * PAGE as u64).unwrap();
         trial.write(4 * PAGE as u64 - 1, b"last").unwrap();
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!((&read[2 * PAGE..2 * PAGE + 5], read[PAGE], read[4 * PAGE + 3]), (b"after".as_slice(), 1, 0));
         assert_eq!(trial.len().unwrap(), 5 * PAGE as u64);
 
-        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        let trial = DatabaseFile::on_trial(file.clone()).unwrap();
         trial.set_len(PAGE as u64 + 10).unwrap();
         trial.set_len(4 * PAGE as u64).unwrap();
         trial.write(2 * PAGE as u64 + 5, b"new").unwrap();
