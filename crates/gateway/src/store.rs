@@ -3,8 +3,9 @@
 //! Values are in a database file, large ones in files of their own. What was answered is on disk. Each function has its own values,
 //! which no other function sees.
 //!
-//! The memory that the store needs is bounded: a limited number of operations is under way at once, and each holds at most
-//! [`INLINE`] bytes of a value.
+//! A limited number of operations is under way at once. A read or write of one value holds at most [`INLINE`] bytes of it and the
+//! part that arrives or leaves, and a read of several values holds a few such parts. An answer that is still being sent is not
+//! under way: it holds one part, and clients that read slowly keep no others waiting.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -29,13 +30,13 @@ mod tests;
 
 pub(crate) use change::Condition;
 pub use error::{StoreError, StoreFileError};
-pub(crate) use tables::{Content, Scope, Stored};
+pub(crate) use tables::{Content, Scope};
 
 use change::{Change, Outcome};
 use disk::Disk;
 use files::{Files, Upload};
 use numbers::Numbers;
-use tables::{FILES, Reader};
+use tables::{FILES, Reader, Stored};
 use writer::Writer;
 
 /// The largest value that is kept in the database, in bytes. A larger one is in a file of its own.
@@ -67,7 +68,7 @@ struct Shared {
     numbers: Arc<Numbers>,
     limits: StoreLimits,
     permits: Semaphore,
-    /// Told when a request has ended, so that its values are removed soon.
+    /// Notified when a request has ended, so that its values are removed soon.
     ended: Notify,
 }
 
@@ -118,25 +119,45 @@ impl Store {
         read.unwrap_or_else(|error| Err(StoreError::storage(error)))
     }
 
-    /// Reads a value. Its file, if it is in one, may be removed at any time.
-    pub(crate) async fn get(&self, scope: Scope, key: String) -> Result<Option<Stored>, StoreError> {
+    async fn find(&self, scope: Scope, key: String) -> Result<Option<Stored>, StoreError> {
         self.read(move |read| Reader::new(read, &scope)?.value(&key)).await
     }
 
-    /// Reads values of one request in the order of the keys, as many of the first keys as fit into `most` bytes, but at least one.
-    /// Values in files do not count.
+    /// Reads a value. If it is in a file, the file is open, and can be read to its end even if the value is replaced.
+    pub(crate) async fn get(&self, scope: &Scope, key: &str) -> Result<Option<Value>, StoreError> {
+        let mut missing = None;
+        loop {
+            let Some(Stored { version, content }) = self.find(scope.clone(), key.to_owned()).await? else {
+                return Ok(None);
+            };
+            let (number, length) = match content {
+                Content::Inline(bytes) => return Ok(Some(Value { version, bytes: ValueBytes::Inline(bytes) })),
+                Content::File { number, length } => (number, length),
+            };
+            if let Some(file) = self.0.files.read(number).await? {
+                return Ok(Some(Value { version, bytes: ValueBytes::File { file, length } }));
+            }
+            // A value that was replaced in the meantime has another file now.
+            if missing.replace(number) == Some(number) {
+                return Err(StoreError::storage(format!("the file {number}.value of a value is missing")));
+            }
+        }
+    }
+
+    /// Looks up values of one request in the order of the keys. Stops after `most` bytes, but looks up at least one. Values in files do
+    /// not count.
     pub(crate) async fn get_some(
         &self,
         scope: Scope,
         keys: Vec<String>,
         most: usize,
-    ) -> Result<Vec<Option<Stored>>, StoreError> {
+    ) -> Result<Vec<Option<Content>>, StoreError> {
         let read = move |read: &redb::ReadTransaction| {
             let reader = Reader::new(read, &scope)?;
             let (mut values, mut bytes) = (Vec::new(), 0);
             for key in &keys {
-                let value = reader.value(key)?;
-                if let Some(Stored { content: Content::Inline(value), .. }) = &value {
+                let value = reader.value(key)?.map(|stored| stored.content);
+                if let Some(Content::Inline(value)) = &value {
                     bytes += value.len();
                 }
                 values.push(value);
@@ -149,12 +170,7 @@ impl Store {
         self.read(read).await
     }
 
-    /// Opens the file of a value; `None` if the value was replaced or removed in the meantime.
-    pub(crate) async fn open_file(&self, number: u64) -> Result<Option<tokio::fs::File>, StoreError> {
-        self.0.files.read(number).await
-    }
-
-    /// Lists keys of a request after `after`, each with its version and the size of its value in bytes, at most `limit`.
+    /// Lists at most `limit` keys of a request after `after`, each with its version and the size of its value in bytes.
     pub(crate) async fn keys(
         &self,
         scope: Scope,
@@ -211,6 +227,22 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("limits", &self.0.limits).finish_non_exhaustive()
     }
+}
+
+/// A value that was read.
+pub(crate) struct Value {
+    pub(crate) version: u64,
+    pub(crate) bytes: ValueBytes,
+}
+
+/// The bytes of a value that was read.
+pub(crate) enum ValueBytes {
+    Inline(Bytes),
+    /// In a file of this length in bytes.
+    File {
+        file: tokio::fs::File,
+        length: u64,
+    },
 }
 
 /// A value that arrives in parts. At most [`INLINE`] bytes of it are in memory. If it is dropped, nothing is written.

@@ -36,7 +36,17 @@ pub(crate) enum Condition {
     Version(u64),
 }
 
-/// What a change has done.
+impl Condition {
+    fn holds(self, found: Option<Head>) -> bool {
+        match self {
+            Condition::Always => true,
+            Condition::Absent => found.is_none(),
+            Condition::Version(expected) => found.is_some_and(|head| head.version == expected),
+        }
+    }
+}
+
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
@@ -84,21 +94,26 @@ impl<'a> Changes<'a> {
         })
     }
 
-    pub(super) fn apply(&mut self, change: &Change) -> Result<Outcome, StoreError> {
+    /// Makes a change.
+    ///
+    /// # Errors
+    ///
+    /// The outer error fails the transaction. The inner one fails only this change, which has had no effect.
+    pub(super) fn apply(&mut self, change: &Change) -> Result<Result<Outcome, StoreError>, StoreError> {
         match change {
             Change::Write { scope, key, version, content, condition } => {
-                self.write_value(scope, key, *version, content, *condition)
+                return self.write_value(scope, key, *version, content, *condition);
             }
             Change::Remove { scope, key } => {
                 let group = groups(&self.scopes, scope)?.of(key);
                 if group != 0 {
                     self.remove_value(group, key)?;
                 }
-                Ok(Outcome::Done)
             }
-            Change::End { scope, keep_ms } => self.end(scope, *keep_ms),
-            Change::Collect => self.collect(),
+            Change::End { scope, keep_ms } => self.end(scope, *keep_ms)?,
+            Change::Collect => return self.collect().map(Ok),
         }
+        Ok(Ok(Outcome::Done))
     }
 
     fn write_value(
@@ -108,7 +123,7 @@ impl<'a> Changes<'a> {
         version: u64,
         content: &Content,
         condition: Condition,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Result<Outcome, StoreError>, StoreError> {
         let before = groups(&self.scopes, scope)?;
         let mut after = before;
         let group = match after.of_mut(key) {
@@ -118,18 +133,16 @@ impl<'a> Changes<'a> {
             }
             group => *group,
         };
-        let found = self.values.get((group, key))?.map(|record| Head::decode(record.value())).transpose()?;
-        let holds = match condition {
-            Condition::Always => true,
-            Condition::Absent => found.is_none(),
-            Condition::Version(expected) => found.is_some_and(|head| head.version == expected),
-        };
-        if !holds {
-            if let Content::File { number, .. } = content {
-                self.unused.push(*number);
+        let found = self.values.get((group, key))?.map(|record| Head::decode(record.value())).transpose();
+        let found = match found {
+            Ok(found) if condition.holds(found) => found,
+            refused => {
+                if let Content::File { number, .. } = content {
+                    self.unused.push(*number);
+                }
+                return Ok(refused.map(|_| Outcome::NotWritten));
             }
-            return Ok(Outcome::NotWritten);
-        }
+        };
         self.changed = true;
         self.values.insert((group, key), Stored { version, content: content.clone() }.encode().as_slice())?;
         if let Content::File { number, .. } = content {
@@ -141,10 +154,10 @@ impl<'a> Changes<'a> {
         let expires_ms = self.now_ms.saturating_add(self.ttl_ms).div_ceil(EXPIRY_STEP_MS) * EXPIRY_STEP_MS;
         after.expires_ms = before.expires_ms.max(expires_ms);
         self.put_groups(scope, before, after)?;
-        Ok(Outcome::Done)
+        Ok(Ok(Outcome::Done))
     }
 
-    fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<Outcome, StoreError> {
+    fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<(), StoreError> {
         let before = groups(&self.scopes, scope)?;
         let after = match keep_ms {
             Some(keep_ms) if before.outliving != 0 => {
@@ -152,8 +165,7 @@ impl<'a> Changes<'a> {
             }
             _ => Groups::default(),
         };
-        self.put_groups(scope, before, after)?;
-        Ok(Outcome::Done)
+        self.put_groups(scope, before, after)
     }
 
     /// Replaces the groups of a request. What it gives up is removed later.
@@ -186,7 +198,8 @@ impl<'a> Changes<'a> {
         let file = match self.values.remove((group, key))? {
             Some(record) => {
                 self.changed = true;
-                Head::decode(record.value())?.file
+                // A record that cannot be decoded can still be removed.
+                Head::decode(record.value()).ok().and_then(|head| head.file)
             }
             None => None,
         };
@@ -212,7 +225,7 @@ impl<'a> Changes<'a> {
                 break;
             }
         }
-        let mut more = expired.len() == REMOVED_AT_ONCE;
+        let more = expired.len() == REMOVED_AT_ONCE;
         for scope in expired {
             self.end(&scope, None)?;
         }
@@ -234,7 +247,6 @@ impl<'a> Changes<'a> {
             // A group costs something too, even if it is empty.
             left = left.saturating_sub(keys.len() + 1);
         }
-        more = true;
-        Ok(if more { Outcome::More } else { Outcome::Done })
+        Ok(Outcome::More)
     }
 }

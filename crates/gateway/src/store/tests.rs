@@ -42,7 +42,7 @@ impl Fixture {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Removes everything that is to be removed.
+    /// Removes everything that is due. Returns how many steps that took.
     async fn collect(&self) -> usize {
         let mut steps = 1;
         while self.store.0.writer.change(Change::Collect).await.unwrap() == Outcome::More {
@@ -51,7 +51,7 @@ impl Fixture {
         steps
     }
 
-    /// How many entries the tables have, beside their own data: scopes, expiry, values, garbage and files.
+    /// The number of entries in the tables of scopes, expiry, values, garbage and files.
     async fn rows(&self) -> [u64; 5] {
         use redb::ReadableTableMetadata as _;
         let count = |read: &redb::ReadTransaction| {
@@ -80,22 +80,23 @@ async fn values_are_there_after_a_restart_and_versions_are_never_used_twice() {
     let small = fixture.set("r", "small", 10).await;
     let large = fixture.set("r", "large", INLINE + 1000).await;
     let mode = std::fs::metadata(fixture.folder.path().join("state.redb")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o077, 0, "payloads are nobody else's");
+    assert_eq!(mode & 0o077, 0, "only the owner may read payloads");
     assert!(fixture.files().iter().all(|file| std::fs::metadata(file).unwrap().permissions().mode() & 0o077 == 0));
     let fixture = fixture.reopen().await;
-    let found = fixture.store.get(scope("r"), "small".into()).await.unwrap().unwrap();
-    assert_eq!(found, Stored { version: small, content: Content::Inline(Bytes::from(vec![7; 10])) });
-    let found = fixture.store.get(scope("r"), "large".into()).await.unwrap().unwrap();
-    assert_eq!(found.version, large);
-    let Content::File { number, length } = found.content else { panic!("{found:?}") };
-    let length_on_disk = fixture.store.open_file(number).await.unwrap().unwrap().metadata().await.unwrap().len();
+    let Value { version, bytes } = fixture.store.get(&scope("r"), "small").await.unwrap().unwrap();
+    assert!(matches!(bytes, ValueBytes::Inline(bytes) if bytes == vec![7; 10]));
+    assert_eq!(version, small);
+    let Value { version, bytes } = fixture.store.get(&scope("r"), "large").await.unwrap().unwrap();
+    assert_eq!(version, large);
+    let ValueBytes::File { file, length } = bytes else { panic!("it is not in a file") };
+    let length_on_disk = file.metadata().await.unwrap().len();
     assert_eq!((length, length_on_disk), (length_on_disk, (INLINE + 1000).div_ceil(1000) as u64 * 1000));
     let newer = fixture.set("r", "small", 10).await;
     assert!(newer > small.max(large), "{newer}");
 }
 
 #[tokio::test]
-async fn what_is_replaced_or_removed_leaves_nothing() {
+async fn replaced_and_removed_values_leave_nothing() {
     let fixture = open();
     for length in [INLINE * 2, INLINE * 2, 5] {
         fixture.set("r", "a", length).await;
@@ -136,7 +137,7 @@ async fn t6_many_values_are_removed_in_small_steps_that_survive_a_stop() {
     fixture.set("many", "over@0", 3).await;
     fixture.set("other", "result/1", 3).await;
     fixture.store.end(scope("many"), Some(Duration::from_secs(3600))).await.unwrap();
-    assert_eq!(fixture.keys("many").await, ["over@0"], "they are gone at once for everybody");
+    assert_eq!(fixture.keys("many").await, ["over@0"], "the others are gone at once");
     assert_eq!(fixture.store.0.writer.change(Change::Collect).await.unwrap(), Outcome::More);
     let left = fixture.rows().await[2];
     assert!((100..1201).contains(&left), "{left}");
@@ -147,7 +148,7 @@ async fn t6_many_values_are_removed_in_small_steps_that_survive_a_stop() {
 }
 
 #[tokio::test]
-async fn t3_what_expires_is_removed_and_every_request_expires() {
+async fn t3_every_request_expires_and_expired_values_are_removed() {
     let fixture = open();
     for request in ["short", "long", "open"] {
         fixture.set(request, "over@0", 3).await;
@@ -160,9 +161,9 @@ async fn t3_what_expires_is_removed_and_every_request_expires() {
     assert_eq!(fixture.keys("short").await, [""; 0]);
     assert_eq!(fixture.keys("long").await, ["over@0"]);
     assert_eq!(fixture.keys("open").await, ["result/1", "over@0"]);
-    // Those that never end expire as well.
+    // Requests that never end expire as well.
     assert_eq!(fixture.rows().await[..2], [2, 2]);
-    // Whatever is written late has a time too.
+    // A value that is written late expires too.
     fixture.set("short", "result/2", 3).await;
     assert_eq!(fixture.rows().await[..2], [3, 3]);
 }
@@ -229,6 +230,6 @@ async fn a_store_that_is_closed_says_so() {
     fixture.store.close().await;
     let closed = fixture.store.remove(scope("r"), "key".into()).await.unwrap_err();
     assert!(matches!(closed, StoreError::Closed), "{closed}");
-    let closed = fixture.store.get(scope("r"), "key".into()).await.unwrap_err();
+    let closed = fixture.store.keys(scope("r"), None, 1).await.unwrap_err();
     assert!(matches!(closed, StoreError::Closed), "{closed}");
 }

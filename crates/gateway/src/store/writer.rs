@@ -1,7 +1,7 @@
 //! The writer thread: group commit.
 //!
-//! All changes that wait while a transaction is flushed to the disk share the next one. So many writers at once cost one flush, not
-//! one each, and a change is answered when it is on disk.
+//! All changes that wait while a transaction is flushed to the disk share the next one, so many writers at once cost one flush and
+//! not one each. A change is answered when it is on disk.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,14 +106,14 @@ impl Loop {
         let written = self.disk.commit(|write| {
             let next = || self.numbers.next();
             let mut changes = Changes::new(write, self.ttl_ms, &next)?;
-            let outcomes: Result<Vec<Outcome>, StoreError> =
+            let outcomes: Result<Vec<_>, StoreError> =
                 waiting.iter().map(|waiting| changes.apply(&waiting.change)).collect();
             Ok(((outcomes?, changes.unused), changes.changed))
         });
         match written {
             Ok((outcomes, unused)) => {
                 for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-                    let _ = waiting.done.send(Ok(outcome));
+                    let _ = waiting.done.send(outcome);
                 }
                 self.files.remove(unused);
             }
@@ -131,5 +131,65 @@ impl Loop {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::change::Condition;
+    use super::super::tables::{Content, Scope, VALUES};
+    use super::*;
+
+    impl Loop {
+        /// Makes changes in one transaction. Returns their outcomes.
+        fn make<const N: usize>(&self, changes: [Change; N]) -> [Result<Outcome, StoreError>; N] {
+            let (dones, mut outcomes): (Vec<_>, Vec<_>) = std::iter::repeat_with(oneshot::channel).take(N).unzip();
+            self.write(changes.into_iter().zip(dones).map(|(change, done)| Waiting { change, done }).collect());
+            std::array::from_fn(|index| outcomes[index].try_recv().unwrap())
+        }
+    }
+
+    fn scope() -> Scope {
+        Scope { function: "f".to_owned(), flow: "flow".to_owned(), request: "r".to_owned() }
+    }
+
+    #[test]
+    fn a_damaged_record_fails_its_own_write_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, first) = Disk::open(&folder.path().join("state.redb")).unwrap();
+        let files = Files::open(&folder.path().join("state-values")).unwrap();
+        let numbers = Arc::new(Numbers::from(first));
+        let writing = Loop { disk: Arc::new(disk), files, numbers: numbers.clone(), ttl_ms: 1000 };
+        let write = |key: &str, condition| {
+            let (key, version, content) = (key.to_owned(), numbers.next(), Content::Inline(Bytes::from("x")));
+            Change::Write { scope: scope(), key, version, content, condition }
+        };
+        assert!(writing.make([write("damaged", Condition::Absent)])[0].is_ok());
+        let damage = |write: &redb::WriteTransaction| {
+            let mut values = write.open_table(VALUES)?;
+            let first = values.pop_first()?.map(|(key, _)| (key.value().0, key.value().1.to_owned()));
+            let (group, key) = first.unwrap();
+            values.insert((group, key.as_str()), b"cut".as_slice())?;
+            Ok(((), true))
+        };
+        writing.disk.commit(damage).unwrap();
+
+        let batch = [
+            write("before", Condition::Absent),
+            write("damaged", Condition::Always),
+            write("after", Condition::Absent),
+        ];
+        let [before, damaged, after] = writing.make(batch);
+        assert_eq!((before.unwrap(), after.unwrap()), (Outcome::Done, Outcome::Done));
+        assert_eq!(damaged.unwrap_err().code(), faasflow_core::code::STORE_STORAGE);
+        // It was written although another change of its batch failed.
+        let [again] = writing.make([write("before", Condition::Absent)]);
+        assert_eq!(again.unwrap(), Outcome::NotWritten);
+        // The damaged record can be removed, and then its key is free.
+        let remove = Change::Remove { scope: scope(), key: "damaged".to_owned() };
+        let [removed, written] = writing.make([remove, write("damaged", Condition::Absent)]);
+        assert_eq!((removed.unwrap(), written.unwrap()), (Outcome::Done, Outcome::Done));
     }
 }

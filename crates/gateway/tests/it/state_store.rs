@@ -1,4 +1,4 @@
-//! The store of the gateway, by the state manager that flows use.
+//! Tests the gateway's store through the state manager that flows use.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ async fn functions_do_not_see_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_outlive_the_gateway_and_what_outlives_a_request_expires() {
+async fn values_survive_a_restart_and_those_that_outlive_a_request_expire() {
     let fixture = support::start(&stack()).await;
     let first = manager(&fixture, "f");
     let large = Bytes::from(vec![7; 300_000]);
@@ -70,9 +70,31 @@ async fn values_outlive_the_gateway_and_what_outlives_a_request_expires() {
     let fixture = support::start_in(folder, |_| {}).await.unwrap();
     let second = manager(&fixture, "f");
     assert_eq!(second.get(&scope("r"), "payload/1").await.unwrap().unwrap(), large);
-    assert!(!create(&second, "ended", "over@0", "again").await, "it has ended, also after a restart");
+    assert!(!create(&second, "ended", "over@0", "again").await, "it is still ended after a restart");
     let gone = async || second.get(&scope("soon"), "over@0").await.unwrap().is_none().then_some(());
     until("it expires", gone).await;
+    fixture.gateway.stop().await;
+}
+
+/// The gateway used to look for the file again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_whose_file_is_missing_is_an_error_of_the_store() {
+    let fixture = support::start(&stack()).await;
+    let manager = manager(&fixture, "f");
+    manager.set(&scope("r"), "small", Bytes::from("small")).await.unwrap();
+    manager.set(&scope("r"), "large", vec![7; 300_000].into()).await.unwrap();
+    for file in std::fs::read_dir(fixture.folder.path().join(".faasflow/state-values")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let limit = Duration::from_secs(30);
+    let (scope, keys) = (scope("r"), ["small", "large"]);
+    let one = tokio::time::timeout(limit, manager.get(&scope, "large")).await.unwrap().unwrap_err();
+    let many = tokio::time::timeout(limit, manager.get_many(&scope, &keys)).await.unwrap().unwrap_err();
+    for error in [one, many] {
+        assert!(error.to_string().contains("503 (FF0507)"), "{error}");
+        assert!(error.to_string().contains("of a value is missing"), "{error}");
+    }
+    assert_eq!(manager.get(&scope, "small").await.unwrap().unwrap(), "small");
     fixture.gateway.stop().await;
 }
 
@@ -92,7 +114,7 @@ async fn s4_a_value_over_the_limit_is_refused_with_both_sizes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_functions_use_the_store_and_no_web_page() {
+async fn only_functions_can_use_the_store_and_web_pages_cannot() {
     let fixture = support::start(&stack()).await;
     let bearer = format!("Bearer {}", fixture.gateway.state_token("f"));
     let value = "/state/value?flow=f&request=r&key=k";
@@ -126,7 +148,7 @@ async fn only_functions_use_the_store_and_no_web_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_cannot_be_used_are_named() {
+async fn refusals_name_the_parameter_that_cannot_be_used() {
     let fixture = support::start(&stack()).await;
     let bearer = format!("Bearer {}", fixture.gateway.state_token("f"));
     let scope = "flow=f&request=r";
@@ -172,7 +194,7 @@ async fn keys_are_listed_with_sizes_and_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_the_right_token_or_without_a_store_is_named() {
+async fn wrong_tokens_and_gateways_without_a_store_are_explained() {
     let fixture = support::start(&stack()).await;
     let stranger = GatewayStore::builder(fixture.gateway.url(), "f.00").build().unwrap();
     let error = stranger.probe().await.unwrap_err();
@@ -183,22 +205,22 @@ async fn a_gateway_without_the_right_token_or_without_a_store_is_named() {
     let other = support::Recorder::default();
     other.answers("/state", &[404]);
     let listening = other.listen().await;
-    let error = GatewayStore::builder(format!("http://{}", listening.address), "f.00").build().unwrap();
-    let error = error.probe().await.unwrap_err();
+    let elsewhere = GatewayStore::builder(format!("http://{}", listening.address), "f.00").build().unwrap();
+    let error = elsewhere.probe().await.unwrap_err();
     assert!(!error.is_temporary() && error.to_string().ends_with("has no store"), "{error}");
-    let error = GatewayStore::builder(support::nowhere().to_string(), "f.00").build().unwrap();
-    assert!(error.probe().await.unwrap_err().is_temporary());
+    let unreachable = GatewayStore::builder(support::nowhere().to_string(), "f.00").build().unwrap();
+    assert!(unreachable.probe().await.unwrap_err().is_temporary());
 }
 
-/// The variable that tells a test to play its part in a process of its own, and in which folder.
+/// The environment variable that makes a test run a gateway in a separate process. Its value is the gateway's folder.
 const PART: &str = "FAASFLOW_TEST_STORE";
 
 fn part() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "it was set by this test for itself")]
+    #[expect(clippy::disallowed_methods, reason = "the test sets it for its own second process")]
     std::env::var_os(PART).map(PathBuf::from)
 }
 
-/// A gateway in a process of its own.
+/// A gateway in a separate process.
 struct Process {
     child: Child,
     url: String,
@@ -218,7 +240,7 @@ impl Process {
         Process { url: told("URL "), token: told("TOKEN "), child }
     }
 
-    /// Plays the gateway until it is killed.
+    /// Runs the gateway until the process is killed.
     async fn play(folder: &Path, change: impl FnOnce(&mut faasflow_gateway::GatewayOptions)) -> ! {
         let functions: String = stack().lines().map(|line| format!("  {line}\n")).collect();
         std::fs::write(folder.join("stack.yml"), format!("functions:\n{functions}")).unwrap();
@@ -246,8 +268,8 @@ impl Process {
     }
 }
 
-/// Writes from 32 tasks until the gateway is killed, three times. Everything that was answered is there afterwards, and a claim that
-/// one task won is not won by another.
+/// Three times, 32 tasks write until the gateway is killed. Afterwards, every write that was answered is there, and its key cannot be
+/// claimed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_gateway_loses_nothing_that_was_answered() {
     const TEST: &str = "a_killed_gateway_loses_nothing_that_was_answered";
@@ -265,7 +287,7 @@ async fn a_killed_gateway_loses_nothing_that_was_answered() {
                 let mut written = Vec::new();
                 for number in 0.. {
                     let key = format!("member/{round}/{}", writer * 100_000 + number);
-                    // Some are large, and so in files.
+                    // Some are large enough for a file.
                     let length = if number % 10 == 9 { 100_000 + number } else { number };
                     let value = Bytes::from(vec![b'v'; length]);
                     match manager.set_if(&scope("r"), &key, value, Condition::Absent).await {
@@ -322,7 +344,7 @@ async fn a_full_disk_refuses_values_loses_none_and_recovers() {
         assert!(written < 1000, "the limit has no effect");
     };
     assert!(error.is_temporary() && error.to_string().contains("507 (FF0506)"), "{error}");
-    // A large value has a file of its own, which is limited too.
+    // A large value has its own file, which is limited too.
     let error = manager.set(&scope("r"), "large", vec![1; 5 << 20].into()).await.unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("507 (FF0506)"), "{error}");
     let check = async || {

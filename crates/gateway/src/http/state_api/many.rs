@@ -22,7 +22,7 @@ use super::access::{Caller, Named, PATIENCE, StateAccess, answer, short, turn};
 use crate::answer::refusal;
 use crate::disk::store_answer as failed;
 use crate::http::system::extract::Parameters;
-use crate::store::{Content, INLINE, Scope, StoreError, Stored};
+use crate::store::{Content, INLINE, Scope, StoreError, ValueBytes};
 
 /// How many keys, and about how many bytes of values, are read at a time.
 const KEYS_AT_ONCE: usize = 64;
@@ -43,7 +43,7 @@ pub(super) async fn read(
         let turn = turn(&access.store).await?;
         let keys = read_keys(&parts.headers, body).await?;
         let mut values = Values { access: access.clone(), scope, keys: keys.into(), file: None };
-        // An error of the first values can still be told by the status.
+        // Until the first part is sent, the status can still report an error.
         let first = values.next().await.map_err(|error| failed(&error))?.unwrap_or_default();
         drop(turn);
         let rest = stream::try_unfold(values, async |mut values| {
@@ -87,25 +87,25 @@ impl Values {
         let keys: Vec<String> = self.keys.iter().take(KEYS_AT_ONCE).cloned().collect();
         let found = self.access.store.get_some(self.scope.clone(), keys, BYTES_AT_ONCE).await?;
         let mut part = BytesMut::new();
-        for value in found {
-            match value.map(|Stored { content, .. }| content) {
+        for content in found {
+            let Some(key) = self.keys.pop_front() else { break };
+            let bytes = match content {
+                None => None,
+                Some(Content::Inline(bytes)) => Some(ValueBytes::Inline(bytes)),
+                Some(Content::File { .. }) => self.access.store.get(&self.scope, &key).await?.map(|value| value.bytes),
+            };
+            match bytes {
                 None => part.put_u64(ABSENT),
-                Some(Content::Inline(value)) => {
-                    part.put_u64(value.len() as u64);
-                    part.put_slice(&value);
+                Some(ValueBytes::Inline(bytes)) => {
+                    part.put_u64(bytes.len() as u64);
+                    part.put_slice(&bytes);
                 }
-                Some(Content::File { number, length }) => {
-                    let Some(file) = self.access.store.open_file(number).await? else {
-                        // It was replaced in the meantime: read this key again.
-                        return Ok(Some(part.freeze()));
-                    };
+                Some(ValueBytes::File { file, length }) => {
                     part.put_u64(length);
-                    self.keys.pop_front();
                     self.file = Some((file, length)).filter(|(_, length)| *length > 0);
-                    return Ok(Some(part.freeze()));
+                    break;
                 }
             }
-            self.keys.pop_front();
         }
         Ok(Some(part.freeze()))
     }

@@ -20,7 +20,7 @@ use super::access::{Caller, Named, PATIENCE, StateAccess, answer, bad_parameter,
 use crate::answer::refusal;
 use crate::disk::store_answer as failed;
 use crate::http::system::extract::Parameters;
-use crate::store::{Condition, Content, INLINE, NewValue, Scope, Store, StoreError, Stored};
+use crate::store::{Condition, INLINE, NewValue, Scope, Store, StoreError, Value, ValueBytes};
 
 /// The value that an operation is about.
 #[derive(Deserialize)]
@@ -46,31 +46,25 @@ pub(super) async fn read(
     let read = async {
         let (scope, key) = named.split(caller)?;
         let _turn = turn(&access.store).await?;
-        Ok(found(&access.store, scope, key).await.unwrap_or_else(|error| failed(&error)))
+        Ok(found(&access.store, &scope, &key).await.unwrap_or_else(|error| failed(&error)))
     };
     answer(read.await)
 }
 
-async fn found(store: &Store, scope: Scope, key: String) -> Result<Response, StoreError> {
-    loop {
-        let Some(Stored { version, content }) = store.get(scope.clone(), key.clone()).await? else {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        };
-        let (length, body) = match content {
-            Content::Inline(value) => (value.len() as u64, Body::from(value)),
-            Content::File { number, length } => match store.open_file(number).await? {
-                Some(file) => (length, Body::from_stream(ReaderStream::with_capacity(file, INLINE))),
-                // It was replaced in the meantime: read the new one.
-                None => continue,
-            },
-        };
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(ETAG, tag(version));
-        return Ok(response);
-    }
+async fn found(store: &Store, scope: &Scope, key: &str) -> Result<Response, StoreError> {
+    let Some(Value { version, bytes }) = store.get(scope, key).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let (length, body) = match bytes {
+        ValueBytes::Inline(bytes) => (bytes.len() as u64, Body::from(bytes)),
+        ValueBytes::File { file, length } => (length, Body::from_stream(ReaderStream::with_capacity(file, INLINE))),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(ETAG, tag(version));
+    Ok(response)
 }
 
 /// A version as an entity tag (RFC 9110, 8.8.3).
