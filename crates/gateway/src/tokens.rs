@@ -1,4 +1,4 @@
-//! The tokens by which functions use the store of the gateway.
+//! The tokens with which functions use the store of the gateway.
 //!
 //! A token is the name of the function and a code that only the gateway can make from it (HMAC-SHA256). So there is nothing to store
 //! for each function, and a function cannot make the token of another.

@@ -24,7 +24,7 @@ const READ_AT_ONCE: usize = 256;
 /// Stores state in a local gateway, which keeps it in files beside its queue. Nothing else needs to run. Conditional writes are
 /// atomic in the gateway, and what was written is on its disk.
 ///
-/// The data of a request is removed when the request ends; what outlives it expires. If the request never ends, its data expires
+/// The data of a request is removed when the request ends, and values that outlive it expire. If the request never ends, its data expires
 /// some time after the last write, seven days by default.
 ///
 /// Cloning is cheap, and a clone uses the same connections.

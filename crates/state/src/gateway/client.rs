@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 /// How much of the text of a refusal is shown, in bytes.
 const SHOWN: usize = 1_000;
 
-/// The gateway, and how it is asked. Cloning is cheap.
+/// The gateway and the token for it. Cloning is cheap.
 #[derive(Clone)]
 pub(super) struct Client {
     http: HttpClient,
@@ -48,7 +48,7 @@ impl Client {
         &self.url
     }
 
-    /// Sends a request and reads the answer. `what` is what cannot be done if that fails. A refusal with the status `allowed` is not
+    /// Sends a request and reads the answer. `what` begins the text of an error, such as "a value cannot be read". A refusal with the status `allowed` is not
     /// an error.
     pub(super) async fn ask(
         &self,
@@ -59,7 +59,7 @@ impl Client {
         body: Bytes,
         allowed: Option<StatusCode>,
     ) -> Result<Answer, StateError> {
-        let unreachable = || StateError::temporary(format!("{what}: the gateway cannot be reached, or broke off"));
+        let unreachable = || StateError::temporary(format!("{what}: the gateway cannot be reached, or the connection was lost"));
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.url));
         request = request.header(AUTHORIZATION, self.bearer.clone());
         if let Some((name, value)) = header {

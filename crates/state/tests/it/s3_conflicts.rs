@@ -1,4 +1,4 @@
-//! What S3 answers to conditional writes, by a server that answers as it is told.
+//! Tests conditional writes on S3 with a server whose answers the test chooses.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 #[derive(Default)]
 struct Bucket {
     object: Option<Bytes>,
-    /// What the next writes are answered with instead of being carried out.
+    /// The answers to the next writes, which are not carried out.
     answers: VecDeque<StatusCode>,
     /// Written by somebody else when the next write is refused.
     rival: Option<Bytes>,

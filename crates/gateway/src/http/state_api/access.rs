@@ -1,4 +1,4 @@
-//! Who asks, about which request, and when it is its turn.
+//! Checks who calls and about which request, and lets a limited number of operations run at once.
 
 use std::sync::Arc;
 use std::time::Duration;
