@@ -59,7 +59,8 @@ impl Client {
         body: Bytes,
         allowed: Option<StatusCode>,
     ) -> Result<Answer, StateError> {
-        let unreachable = || StateError::temporary(format!("{what}: the gateway cannot be reached, or the connection was lost"));
+        let unreachable =
+            || StateError::temporary(format!("{what}: the gateway cannot be reached, or the connection was lost"));
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.url));
         request = request.header(AUTHORIZATION, self.bearer.clone());
         if let Some((name, value)) = header {
