@@ -61,8 +61,9 @@ impl Execution<'_> {
         input: Option<Payload>,
     ) -> Result<Payload, SegmentResult> {
         let count = members.count();
-        let policy = flow.composite(composite).complete().policy(u32::try_from(count).unwrap_or(u32::MAX));
-        let mut tally = Tally::new(policy, count);
+        let total = u32::try_from(count).expect("`max_items` limits the members");
+        let policy = flow.composite(composite).complete().policy(total);
+        let mut tally = Tally::new(policy, total);
         let mut results: Vec<Option<MemberResult>> = vec![None; count];
         let mut running = FuturesUnordered::new();
         let mut outage = None;

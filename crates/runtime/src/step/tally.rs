@@ -6,13 +6,13 @@ use faasflow_core::{MemberOutcome, Policy};
 #[derive(Debug)]
 pub(super) struct Tally {
     policy: Policy,
-    members: usize,
-    done: usize,
-    failed: usize,
+    members: u32,
+    done: u32,
+    failed: u32,
     /// Members that cannot begin, because a branch before them did not succeed.
-    skipped: usize,
+    skipped: u32,
     /// Members that met an outage. They would have to be executed again.
-    interrupted: usize,
+    interrupted: u32,
 }
 
 /// What follows from the members that have ended so far.
@@ -27,7 +27,7 @@ pub(super) enum Verdict {
 }
 
 impl Tally {
-    pub(super) fn new(policy: Policy, members: usize) -> Tally {
+    pub(super) fn new(policy: Policy, members: u32) -> Tally {
         Tally { policy, members, done: 0, failed: 0, skipped: 0, interrupted: 0 }
     }
 
@@ -44,25 +44,16 @@ impl Tally {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let open = self.members - self.done - self.failed - self.skipped - self.interrupted;
-        match self.policy {
-            Policy::Successes(needed) => {
-                let needed = needed as usize;
-                if self.done >= needed {
-                    Verdict::Complete
-                } else if self.done + open >= needed {
-                    Verdict::Undecided
-                } else if self.done + open + self.interrupted >= needed {
-                    Verdict::Interrupted
-                } else {
-                    Verdict::Failed
-                }
-            }
-            Policy::Failures(allowed) if self.failed > allowed as usize => Verdict::Failed,
-            // All have to end, so nothing that the others do can help.
-            _ if self.interrupted > 0 => Verdict::Interrupted,
-            _ if open > 0 => Verdict::Undecided,
-            _ => Verdict::Complete,
+        let running = self.members - self.done - self.failed - self.skipped - self.interrupted;
+        match self.policy.decide(self.done, self.failed, running + self.interrupted) {
+            Some(true) => Verdict::Complete,
+            Some(false) => Verdict::Failed,
+            None if self.interrupted == 0 => Verdict::Undecided,
+            // The members that are still running may decide without those that met an outage, unless all have to end.
+            None => match (self.policy, self.policy.decide(self.done, self.failed, running)) {
+                (Policy::Successes(_), None) => Verdict::Undecided,
+                _ => Verdict::Interrupted,
+            },
         }
     }
 }
@@ -75,7 +66,7 @@ mod tests {
 
     /// What is decided after each of these endings: done, failed, skipped, interrupted.
     fn verdicts(complete: Complete, members: u32, endings: &str) -> String {
-        let mut tally = Tally::new(complete.policy(members), members as usize);
+        let mut tally = Tally::new(complete.policy(members), members);
         let letter = |tally: &Tally| match tally.verdict() {
             Verdict::Undecided => '.',
             Verdict::Complete => 'C',

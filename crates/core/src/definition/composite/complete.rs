@@ -47,6 +47,21 @@ pub enum Policy {
     Settled,
 }
 
+impl Policy {
+    /// Whether the whole succeeds, when this many members have succeeded and failed, and this many may still end in either way;
+    /// `None` if that depends on them. Members that will never begin are in none of the three.
+    #[must_use]
+    pub fn decide(self, done: u32, failed: u32, open: u32) -> Option<bool> {
+        match self {
+            Policy::Successes(needed) if done >= needed => Some(true),
+            Policy::Successes(needed) if done.saturating_add(open) < needed => Some(false),
+            Policy::Failures(allowed) if failed > allowed => Some(false),
+            Policy::Failures(_) | Policy::Settled if open == 0 => Some(true),
+            _ => None,
+        }
+    }
+}
+
 impl Complete {
     /// The policy for this number of members.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{MemberOutcome, Policy};
+use crate::definition::MemberOutcome;
 use crate::envelope::Terms;
 use crate::graph::{Composite, CompositeKind};
 
@@ -83,13 +83,8 @@ impl Tally {
 
     fn decide(mut self, terms: &Terms) -> Tally {
         let open = terms.members.saturating_sub(self.done + self.failed + self.not_begun);
-        self.verdict = match terms.policy {
-            Policy::Successes(count) if self.done >= count => Some(Verdict::Complete),
-            Policy::Successes(count) if self.done + open < count => Some(Verdict::Failed),
-            Policy::Failures(count) if self.failed > count => Some(Verdict::Failed),
-            Policy::Failures(_) | Policy::Settled if open == 0 => Some(Verdict::Complete),
-            _ => None,
-        };
+        let succeeds = terms.policy.decide(self.done, self.failed, open);
+        self.verdict = succeeds.map(|succeeds| if succeeds { Verdict::Complete } else { Verdict::Failed });
         self
     }
 
