@@ -9,12 +9,12 @@ use crate::words;
 
 /// A flow as nodes, edges and groups.
 pub(crate) struct Chart {
-    /// What is in no group, in order.
+    /// The nodes and groups that are in no group, in order.
     pub(crate) top: Vec<Item>,
     pub(crate) edges: Vec<Edge>,
 }
 
-/// What is in a group or at the top.
+/// A node or a group.
 pub(crate) enum Item {
     Node(Node),
     Group(Group),
@@ -52,7 +52,7 @@ pub(crate) struct Edge {
     pub(crate) queue: bool,
 }
 
-/// Where the next node is connected: a node, and the name of the branch of a choice that begins there.
+/// Where an edge to the next node begins, and the label of that edge: the name of the branch of a choice.
 #[derive(Clone)]
 struct Tail {
     node: String,
@@ -79,8 +79,8 @@ struct Drawing {
 }
 
 impl Drawing {
-    /// Draws elements into `items`, connects them to `tails`, and returns the tails after them. Whether the first of them is
-    /// reached through the queue is `queue`, for elements in a phase.
+    /// Draws elements into `items`, connects them to `tails`, and returns the tails after them. `queue` says whether the queue
+    /// leads to the first of them, for elements in a phase.
     fn elements(
         &mut self,
         elements: &[ElementDescription],
@@ -203,7 +203,7 @@ impl Drawing {
         let mut inside = Vec::new();
         let mut after: Vec<Option<Vec<Tail>>> = vec![None; branches.len()];
         let index = |name: &String| branches.iter().position(|branch| branch.name == *name);
-        // Branches are defined in any order. Each round draws those that wait for no branch that is not drawn yet.
+        // Branches can be defined in any order. Each round draws the branches whose predecessors have been drawn.
         while after.iter().any(Option::is_none) {
             let before = after.iter().flatten().count();
             for (number, branch) in branches.iter().enumerate() {
@@ -218,7 +218,7 @@ impl Drawing {
                 after[number] = Some(self.branch(branch, from, &mut inside, queue && waits_for.is_empty()));
             }
             if after.iter().flatten().count() == before {
-                // Branches that wait for each other are in no flow that could be built.
+                // The rest wait for each other. `build` refuses such a flow, but a description can contain it.
                 break;
             }
         }

@@ -39,7 +39,7 @@ fn items(drawn: &mut String, items: &[Item], depth: usize) {
                 Shape::Point => writeln!(drawn, "{indent}{} [shape=oval, label={}];", node.id, quote(&node.label)),
             },
             Item::Group(group) => {
-                // Graphviz draws a frame around a subgraph only if its name begins like this.
+                // Graphviz draws a frame around a subgraph only if its name begins with `cluster`.
                 let id = match group.id.strip_prefix("phase") {
                     Some(number) => format!("cluster_{number}"),
                     None => format!("cluster_{}", group.id),

@@ -1,7 +1,7 @@
-//! Where the elements of a flow are in a picture.
+//! Places the elements of a flow in a picture.
 //!
-//! A request moves from left to right. What can run at the same time is below each other, and the steps of a phase are stacked
-//! in its frame.
+//! A request moves from left to right. Branches that can run at the same time are below each other, and the steps of a phase are
+//! stacked in its frame.
 
 mod block;
 mod build;
@@ -12,7 +12,7 @@ use faasflow_core::description::Description;
 
 pub use shape::{Edge, Kind, Point, Shape};
 
-/// Where the elements of a flow are in a picture. Lengths are in pixels, and the origin is the upper left corner.
+/// The positions of the elements of a flow in a picture. Lengths are in pixels, and the origin is the upper left corner.
 ///
 /// ```
 /// use faasflow_core::{Flow, description::Description};
@@ -31,9 +31,9 @@ pub struct Layout {
     pub width: i32,
     /// The height of the picture.
     pub height: i32,
-    /// Frames and boxes. A frame comes before what is inside it.
+    /// Frames, boxes and dots. A frame comes before the shapes inside it.
     pub shapes: Vec<Shape>,
-    /// What leads from one to another.
+    /// The lines between them.
     pub edges: Vec<Edge>,
 }
 

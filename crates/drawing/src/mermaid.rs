@@ -30,14 +30,14 @@ fn items(drawn: &mut String, items: &[Item], depth: usize) {
     for item in items {
         let _ = match item {
             Item::Node(node) => match node.shape {
-                // The only labels without quotes, because they are always the same two words.
+                // These labels need no quotes, because they are always `request` and `response`.
                 Shape::End => writeln!(drawn, "{indent}{}([{}])", node.id, node.label),
                 Shape::Step => writeln!(drawn, "{indent}{}[\"{}\"]", node.id, escape(&node.label)),
                 Shape::Choice => writeln!(drawn, "{indent}{}{{\"{}\"}}", node.id, escape(&node.label)),
                 Shape::Point => writeln!(drawn, "{indent}{}([\"{}\"])", node.id, escape(&node.label)),
             },
             Item::Group(group) => {
-                // Without quotes, a name such as `end` would be read as a word of the language.
+                // Without quotes, Mermaid would read a name such as `end` as a keyword.
                 let title = match group.title.strip_prefix("phase ") {
                     Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => group.title.clone(),
                     _ => format!("\"{}\"", escape(&group.title)),
@@ -50,8 +50,8 @@ fn items(drawn: &mut String, items: &[Item], depth: usize) {
     }
 }
 
-/// Mermaid's labels are HTML, with entities that begin with `#`. Directives (`%%{…}%%`) are read even inside a label, and a label that
-/// begins with a backtick is Markdown.
+/// Mermaid's labels are HTML, with entities that begin with `#`. Mermaid reads directives (`%%{…}%%`) even inside a label, and
+/// reads a label that begins with a backtick as Markdown.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for (index, c) in text.chars().enumerate() {

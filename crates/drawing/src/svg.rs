@@ -7,15 +7,15 @@ use faasflow_core::description::Description;
 use crate::layout::{Edge, Kind, Layout, Point, Shape};
 use crate::words;
 
-/// Around the picture.
+/// The margin around the picture.
 const MARGIN: i32 = 20;
 const TITLE: i32 = 34;
 const LEGEND: i32 = 54;
-/// How far a legend's entry is from the next.
+/// The width of an entry of the legend.
 const ENTRY: i32 = 128;
 const LINE: i32 = 16;
 
-/// The style sheet. A viewer that prefers dark pictures uses the second set of colours.
+/// The style sheet. Viewers with a dark theme use the second set of colours.
 const STYLE: &str = "\
 text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; fill: #1f2328; }
 .page { fill: #ffffff; }
@@ -69,7 +69,7 @@ pub fn svg(flow: &Description) -> String {
     let columns = usize::try_from((width - 2 * MARGIN) / 10).unwrap_or_default();
     text(&mut drawn, "title", MARGIN, MARGIN + 14, &words::shorten(&words::clean(name), columns));
     let _ = writeln!(drawn, "<g transform=\"translate({MARGIN} {})\">", MARGIN + TITLE);
-    // Frames first, then the edges between and inside them, and what edges lead to at last.
+    // Frames come first, then edges, and then the shapes that cover the ends of edges.
     let is_frame = |shape: &&Shape| is_frame(shape.kind);
     layout.shapes.iter().filter(is_frame).for_each(|frame| shape(&mut drawn, frame));
     layout.edges.iter().for_each(|line| edge(&mut drawn, line));
@@ -94,7 +94,7 @@ pub fn svg(flow: &Description) -> String {
     drawn
 }
 
-/// The classes and names of what is in the picture.
+/// The entries of the legend, as classes and names. They depend on the shapes in the picture.
 fn legend(layout: &Layout) -> Vec<(&'static str, &'static str)> {
     let has = |kind: Kind| layout.shapes.iter().any(|shape| shape.kind == kind);
     let entries = [
@@ -130,7 +130,7 @@ fn shape(drawn: &mut String, shape: &Shape) {
     let Shape { kind, x, y, width, height, .. } = *shape;
     drawn.push_str("<g>");
     if shape.lines.concat() != shape.name && !shape.name.is_empty() {
-        // A tooltip with what the lines leave out.
+        // A tooltip with the whole name, which the lines shorten.
         let _ = write!(drawn, "<title>{}</title>", escape(&shape.name));
     }
     let class = class(kind);
@@ -153,7 +153,7 @@ fn shape(drawn: &mut String, shape: &Shape) {
             );
         }
         Kind::End => rect(x, y, height / 2),
-        // Two more behind it: there are many items.
+        // Two more frames behind it stand for further items.
         Kind::ForEach => [(8, 8), (4, 4), (0, 0)].into_iter().for_each(|(right, down)| rect(x + right, y + down, 8)),
         Kind::Call | Kind::Modifier | Kind::Callback => rect(x, y, 5),
         _ => rect(x, y, 8),
@@ -182,7 +182,7 @@ fn edge(drawn: &mut String, edge: &Edge) {
     if let Some(last) = points.last_mut().filter(|_| edge.arrow) {
         let Point { x, y } = *last;
         let before = if rest.len() > 1 { rest[rest.len() - 2] } else { *first };
-        // The line ends in the arrow, so that its square end does not stick out.
+        // The line ends inside the arrowhead, so that its square end does not show.
         if before.x == x {
             head = format!("M{x} {y}l-4 -7h8z");
             last.y -= 5;
@@ -216,7 +216,7 @@ fn text(drawn: &mut String, class: &str, x: i32, y: i32, text: &str) {
     let _ = writeln!(drawn, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escape(text));
 }
 
-/// Texts are between elements only, never in attributes.
+/// Escapes a text between elements. No text is in an attribute.
 fn escape(text: &str) -> String {
     words::clean(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

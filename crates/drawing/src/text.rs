@@ -6,7 +6,7 @@ use faasflow_core::description::{
 
 use crate::words;
 
-/// A line shorter than this cannot show a name.
+/// The minimum width. In a narrower line, names would be unreadable.
 const NARROWEST: usize = 30;
 
 /// Draws a flow as a tree, with box-drawing characters. Branches are below each other, and a line closes them where they come
@@ -31,7 +31,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Draws elements in order. `indent` is what is left of them.
+    /// Draws elements in order, to the right of `indent`.
     fn elements(&mut self, elements: &[ElementDescription], indent: &str) {
         for (index, element) in elements.iter().enumerate() {
             let is_last = index + 1 == elements.len();
@@ -79,7 +79,7 @@ impl Tree {
         self.elements(&phase.steps, &format!("{indent}{below}"));
     }
 
-    /// Draws the branches of a composite. If a line `closes` them, the bar beside them goes on to it.
+    /// Draws the branches of a composite. If a line `closes` them, the bar beside them leads to that line.
     fn branches(&mut self, composite: &CompositeDescription, indent: &str, closes: bool) {
         match composite {
             CompositeDescription::Graph { branches, .. } | CompositeDescription::Choice { branches, .. } => {
@@ -115,7 +115,7 @@ impl Tree {
         let first = self.lines.len();
         self.elements(&body.elements, indent);
         if closes {
-            // The bar goes on to the line that closes the for-each.
+            // The bar leads to the line that closes the for-each.
             for line in &mut self.lines[first..] {
                 if let Some(rest) = line.strip_prefix(indent)
                     && let Some((mark, longer)) =
@@ -127,7 +127,7 @@ impl Tree {
         }
     }
 
-    /// Draws a text with options in as many lines as they take. `below` is left of all lines but the first.
+    /// Draws a text with options, in several lines if it is too wide. `below` is to the left of all lines but the first.
     fn options(&mut self, indent: &str, mark: &str, below: &str, text: &str) {
         let room = self.width.saturating_sub(words::width(indent) + words::width(mark));
         let (mut line, mut left) = (String::new(), mark);

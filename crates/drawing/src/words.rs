@@ -4,7 +4,7 @@ use faasflow_core::Complete;
 use faasflow_core::description::{ActionDescription, BranchDescription, CompositeDescription, StepDescription};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What a step does, without the number of the step.
+/// A text for a step, without its number.
 pub(crate) fn step(step: &StepDescription) -> String {
     clean(&match &step.action {
         ActionDescription::Call { function, sync, .. } => {
@@ -15,7 +15,7 @@ pub(crate) fn step(step: &StepDescription) -> String {
     })
 }
 
-/// What a composite is, with its options.
+/// A text for a composite, with its options.
 pub(crate) fn composite(composite: &CompositeDescription) -> String {
     let mut text = String::new();
     let options: Vec<Option<String>> = match composite {
@@ -24,16 +24,16 @@ pub(crate) fn composite(composite: &CompositeDescription) -> String {
                 1 => "graph of 1 branch".to_owned(),
                 count => format!("graph of {count} branches"),
             });
-            vec![policy(*complete), join.then(|| "own join".to_owned())]
+            vec![policy(*complete), join.then(|| "joined by your code".to_owned())]
         }
         CompositeDescription::ForEach { complete, at_most, within, split, collect, item } => {
             text.push_str("for each item");
             vec![
                 Some(format!("at most {at_most} at once")),
-                split.then(|| "own split".to_owned()),
+                split.then(|| "split by your code".to_owned()),
                 policy(*complete),
                 within.as_ref().map(|time| format!("each within {time}")),
-                collect.then(|| "own collect".to_owned()),
+                collect.then(|| "collected by your code".to_owned()),
                 item.on_failure.then(|| "failure handler".to_owned()),
             ]
         }
@@ -72,7 +72,7 @@ fn policy(complete: Complete) -> Option<String> {
     })
 }
 
-/// What the first phase after a composite does before its steps.
+/// The name of what the first phase after a composite does before its steps.
 pub(crate) fn joined(composite: &CompositeDescription) -> Option<&'static str> {
     match composite {
         CompositeDescription::Graph { .. } => Some("join"),
@@ -105,7 +105,7 @@ pub(crate) fn list(names: &[String]) -> String {
     })
 }
 
-/// Replaces characters that would break a line or control a terminal. Names in a description can have any.
+/// Replaces characters that would break a line or control a terminal. Names in a description can contain any characters.
 pub(crate) fn clean(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -118,7 +118,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Leaves out the middle of a text that takes more than `room` columns: both ends of long names tell them apart.
+/// Leaves out the middle of a text that takes more than `room` columns. Long names often differ only at one of their ends.
 pub(crate) fn shorten(text: &str, room: usize) -> String {
     if width(text) <= room {
         return text.to_owned();
@@ -129,7 +129,7 @@ pub(crate) fn shorten(text: &str, room: usize) -> String {
     head.chars().chain(['…']).chain(tail).collect()
 }
 
-/// As many characters as fit into so many columns.
+/// The first characters, as many as fit into `room` columns.
 fn take(chars: impl Iterator<Item = char>, room: usize) -> String {
     let mut used = 0;
     chars
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_a_terminal_is_replaced() {
+    fn control_characters_are_replaced() {
         assert_eq!(clean("a\nb\x1b[31mc\u{202e}d"), "a\u{fffd}b\u{fffd}[31mc\u{fffd}d");
     }
 }

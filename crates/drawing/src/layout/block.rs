@@ -3,19 +3,19 @@
 use super::shape::{Edge, Kind, Point, Shape};
 use crate::words;
 
-/// Between a frame and what is inside it.
+/// The distance between a frame and its content.
 const PADDING: i32 = 12;
 /// The height of a line of text.
 const LINE: i32 = 16;
 /// The height of a box with one line.
 const BOX: i32 = 28;
-/// Between two boxes that an arrow connects.
+/// The distance between two boxes that an arrow connects.
 const GAP: i32 = 32;
-/// Between two steps that are stacked.
+/// The distance between two stacked steps.
 const STACKED: i32 = 14;
-/// How many columns a text in a box takes at most.
+/// The maximum width of a text in a box, in columns.
 const COLUMNS: usize = 30;
-/// How many columns a line of a frame's title takes at most.
+/// The maximum width of a line of a frame's title, in columns.
 const TITLE_COLUMNS: usize = 40;
 /// The diameter of a dot.
 const DOT: i32 = 8;
@@ -43,7 +43,7 @@ impl Block {
     /// A box with a text.
     pub(super) fn text(kind: Kind, name: &str, step: Option<usize>) -> Block {
         let line = words::shorten(name, COLUMNS);
-        // The text of a diamond is between two of its corners.
+        // The text of a diamond fits between its left and right corners.
         let extra = if kind == Kind::Choice { 36 } else { 20 };
         let (width, height) = (text_width(&line) + extra, if kind == Kind::Choice { BOX + 8 } else { BOX });
         Block::single(kind, width, height, vec![line], name, step)
@@ -116,7 +116,7 @@ impl Block {
             Block { width: 0, height: above + below, anchor: above, shapes: Vec::new(), edges: Vec::new() };
         for (index, (block, link)) in blocks.into_iter().enumerate() {
             if index > 0 {
-                // No arrow leads to a dot, from which arrows lead on.
+                // A line to a dot has no arrowhead, because more lines begin at the dot.
                 let arrow = !matches!(block.shapes[0].kind, Kind::Dot | Kind::Graph);
                 let from = Point { x: series.width, y: above };
                 series.width += GAP;
@@ -146,7 +146,7 @@ pub(super) fn edge(points: impl IntoIterator<Item = Point>, link: Link, arrow: b
     Edge { points: points.into_iter().collect(), queue: link == Link::Queue, arrow }
 }
 
-/// How wide a text is: a character of a monospaced font of 12 pixels takes a little more than seven.
+/// The width of a text in pixels. A character of a monospaced font of 12 pixels is a little more than 7 pixels wide.
 fn text_width(text: &str) -> i32 {
     i32::try_from(words::width(text)).unwrap_or_default() * 29 / 4
 }

@@ -11,10 +11,11 @@ use super::shape::{Kind, Point};
 use crate::text::only_phase;
 use crate::words;
 
-/// A row of elements that is wider is continued below.
+/// The maximum width of a row. Further elements are in another row below it.
 const WIDEST: i32 = 1200;
-/// Between two rows, and between a row and the edge that leads to the next.
+/// The distance between two rows.
 const ROW_GAP: i32 = 40;
+/// The distance between a row and the edge that leads to the next.
 const TURN: i32 = 18;
 
 /// The whole picture.
@@ -27,7 +28,7 @@ pub(super) fn flow(flow: &Description) -> Block {
     for (block, link) in blocks {
         width += block.width;
         match rows.last_mut() {
-            // A row of the request or the response alone would look lost.
+            // The request or the response must not be alone in a row.
             Some(row) if width <= WIDEST || block.shapes[0].kind == Kind::End || row.len() == 1 => {
                 row.push((block, link));
             }
@@ -88,7 +89,7 @@ fn elements(elements: &[ElementDescription]) -> Vec<(Block, Link)> {
                 blocks.push((phase(described, Kind::Phase, &title), entered(described)));
             }
             ElementDescription::Composite(described) => {
-                // The only composite that is not reached within the phase before it.
+                // A sub-flow is the only composite that does not begin in the phase before it.
                 let is_flow = matches!(described, CompositeDescription::Flow { .. });
                 let has_phases = described.bodies().any(has_phases);
                 let link = if is_flow && has_phases { Link::Queue } else { Link::Direct };
@@ -111,7 +112,7 @@ fn phase(phase: &PhaseDescription, kind: Kind, title: &str) -> Block {
     Block::frame(kind, title, Some(phase.number), content)
 }
 
-/// How a phase is reached. The first one receives the request.
+/// How a phase is reached. The first phase receives the request directly.
 fn entered(phase: &PhaseDescription) -> Link {
     if phase.number > 1 { Link::Queue } else { Link::Direct }
 }

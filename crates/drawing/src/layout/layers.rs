@@ -1,24 +1,24 @@
-//! Branches that wait for each other, in layers from left to right, as Sugiyama, Tagawa and Toda draw them.
+//! Places branches, some of which wait for others, in layers from left to right, as Sugiyama, Tagawa and Toda do.
 //!
-//! A branch is one layer to the right of the last one that it waits for. An edge that passes a layer has a lane there, which
-//! takes part in the order of the layer like a branch, so that no branch hides the edge. The order keeps edges from crossing, and
-//! the heights keep them straight.
+//! A branch is one layer to the right of the last branch that it waits for. An edge that passes a layer has a lane there, which
+//! is ordered like a branch, so that no branch covers the edge. The order of a layer avoids crossings, and the heights in it keep
+//! edges straight.
 
 use super::block::{Block, Link, edge};
 use super::shape::Point;
 
-/// Between two branches of a layer.
+/// The distance between two branches of a layer.
 const BETWEEN: i32 = 16;
 /// The height of a lane.
 const LANE: i32 = 2;
-/// Between two layers. Edges bend there, so many edges need more room.
+/// The distance between two layers, at least and at most. Edges bend there, so many edges need more room.
 const LAYER_GAP: i32 = 44;
 const MOST_GAP: i32 = 96;
-/// A difference of heights that looks like a mistake.
+/// A difference of heights that is so small that it looks like a mistake.
 const NEAR: i32 = 6;
 const SWEEPS: usize = 8;
 
-/// Something in a layer.
+/// A branch or a lane in a layer.
 struct Cell {
     /// A branch; `None` for a lane.
     member: Option<usize>,
@@ -27,12 +27,12 @@ struct Cell {
     /// The cells that edges come from; none if they come from where all branches begin.
     before: Vec<usize>,
     after: Vec<usize>,
-    /// The height at which edges come and go.
+    /// The height at which edges reach and leave the cell.
     y: i32,
 }
 
-/// Places branches between the block where they begin and the one where they come together. `after` has the branches that each
-/// waits for, and `links` how each is reached.
+/// Places branches between the block where they begin and the block where they come together. For each branch, `after` lists the
+/// branches that it waits for, and `links` says how it is reached.
 pub(super) fn place(begin: Block, end: Block, mut members: Vec<Block>, after: &[Vec<usize>], links: &[Link]) -> Block {
     let ranks = ranks(after);
     let count = ranks.iter().max().map_or(0, |last| last + 1);
@@ -105,10 +105,10 @@ pub(super) fn place(begin: Block, end: Block, mut members: Vec<Block>, after: &[
     placed
 }
 
-/// The layer of each branch: behind all that it waits for.
+/// The layer of each branch, which comes after the layers of all branches that it waits for.
 fn ranks(after: &[Vec<usize>]) -> Vec<usize> {
     let mut ranks = vec![0; after.len()];
-    // A description that somebody made up may have branches that wait for each other, so the rounds are counted.
+    // In an invalid description, branches may wait for each other, so the number of rounds is limited.
     for _ in 0..after.len() {
         for member in 0..after.len() {
             let rank = after[member].iter().map(|&other| ranks[other] + 1).max().unwrap_or_default();
@@ -157,7 +157,7 @@ fn cells(
     (cells, layers, ends)
 }
 
-/// Orders each layer by where the neighbours of its cells are, and keeps the order with the fewest crossings.
+/// Orders each layer by the positions of its cells' neighbours, and keeps the order with the fewest crossings.
 fn order(layers: &mut [Vec<usize>], cells: &[Cell]) {
     let mut best = (crossings(layers, cells), layers.to_vec());
     for sweep in 0..SWEEPS {
@@ -205,7 +205,7 @@ fn crossings(layers: &[Vec<usize>], cells: &[Cell]) -> usize {
     layers.iter().map(|layer| crossing(&edges(layer))).sum()
 }
 
-/// Gives each cell a height near the mean of its neighbours'. Where branches begin and come together is 0.
+/// Gives each cell a height near the mean of its neighbours' heights. Height 0 is that of the blocks at both ends.
 fn balance(cells: &mut [Cell], layers: &[Vec<usize>]) {
     for sweep in 0..SWEEPS {
         let forwards = sweep % 2 == 0;
@@ -227,7 +227,7 @@ fn balance(cells: &mut [Cell], layers: &[Vec<usize>]) {
     }
 }
 
-/// Moves each layer by the few pixels that keep an edge to its middle from being straight.
+/// Moves a layer by a few pixels if that makes an edge to one of its cells straight.
 fn straighten(cells: &mut [Cell], layers: &[Vec<usize>]) {
     for layer in layers {
         let nearest = layer.iter().map(|&cell| cells[cell].y).min_by_key(|y| y.abs()).unwrap_or_default();
@@ -237,15 +237,15 @@ fn straighten(cells: &mut [Cell], layers: &[Vec<usize>]) {
     }
 }
 
-/// The heights nearest to those wanted at which nothing overlaps, in the same order: the sum of the squares of the distances is
-/// the least (regression by pooling adjacent violators).
+/// Returns the heights that are nearest to the wanted ones, so that nothing overlaps and the order stays the same. The sum of the
+/// squared distances is minimal (isotonic regression by pooling adjacent violators).
 fn spread(wanted: &[i32], sizes: &[(i32, i32)]) -> Vec<i32> {
-    // How far each is below the first if all of them touch.
+    // The distance of each from the first if all of them touch.
     let mut offsets = vec![0];
     for pair in sizes.windows(2) {
         offsets.push(offsets[offsets.len() - 1] + pair[0].1 + BETWEEN + pair[1].0);
     }
-    // Groups that touch, as the sum of what they want, and how many they are.
+    // Groups of cells that touch, as the sum of their wanted heights and their number.
     let mut groups: Vec<(i32, i32)> = Vec::new();
     for (want, offset) in wanted.iter().zip(&offsets) {
         groups.push((want - offset, 1));
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_overlap_is_moved_as_little_as_possible() {
+    fn overlaps_are_removed_with_the_smallest_moves() {
         let sizes = [(10, 10); 3];
         assert_eq!(spread(&[0, 0, 0], &sizes), [-36, 0, 36]);
         assert_eq!(spread(&[0, 100, 200], &sizes), [0, 100, 200]);
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_is_behind_all_that_it_waits_for() {
+    fn a_branch_comes_after_all_that_it_waits_for() {
         assert_eq!(ranks(&[vec![], vec![0], vec![0, 1], vec![]]), [0, 1, 2, 0]);
-        // Made up: no flow can be built like that.
+        // `build` refuses such a flow, but a description can contain it.
         assert_eq!(ranks(&[vec![1], vec![0]]), [1, 1]);
     }
 }

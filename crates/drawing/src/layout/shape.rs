@@ -1,4 +1,4 @@
-//! What a picture consists of.
+//! The parts of a picture.
 
 /// A frame, a box or a dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Shape {
     pub width: i32,
     /// Its height.
     pub height: i32,
-    /// Its text, in lines that fit into it. That of a frame is at its upper side.
+    /// Its text, in lines that fit into it. The text of a frame is at its upper side.
     pub lines: Vec<String>,
     /// The whole text. The lines leave out the middle of long names.
     pub name: String,
@@ -30,19 +30,19 @@ pub struct Shape {
 pub enum Kind {
     /// A box: the request or the response.
     End,
-    /// A frame: what runs in one request to the flow.
+    /// A frame: the steps that one invocation of the flow runs.
     Phase,
     /// A frame: a graph with options.
     Graph,
     /// A frame: a branch of a graph or choice.
     Branch,
-    /// A frame: what happens to each item of a list.
+    /// A frame: the flow that runs for each item of a list.
     ForEach,
-    /// A frame: a flow by value.
+    /// A frame: a sub-flow.
     Flow,
     /// A box: a function is called.
     Call,
-    /// A box: inline code.
+    /// A box: code inside the flow.
     Modifier,
     /// A box: the payload is sent to a URL.
     Callback,
@@ -56,7 +56,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Edge {
-    /// Where it passes. Between two points that are neither beside nor below each other, it is a curve that begins and ends
+    /// The points that it passes. Between two points that differ in both coordinates, it is a curve that begins and ends
     /// horizontally.
     pub points: Vec<Point>,
     /// Whether the request goes through the queue here.
@@ -68,8 +68,8 @@ pub struct Edge {
 /// A point of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// How far it is from the left side.
+    /// The distance from the left side.
     pub x: i32,
-    /// How far it is from the upper side.
+    /// The distance from the upper side.
     pub y: i32,
 }

@@ -19,7 +19,7 @@ async fn decline(_: Context, failure: Failure) -> faasflow_core::Resolution {
     failure.decline()
 }
 
-/// Every shape, with its name.
+/// One flow of every shape, with its name.
 pub(crate) fn all() -> Vec<(&'static str, Description)> {
     let flows = [
         ("linear", linear()),
@@ -84,7 +84,7 @@ fn n_shaped() -> Graph {
     graph.branch("d", call("d")).after("c", ["a", "b"]).after("d", ["b"])
 }
 
-/// Edges that pass a layer, which no box may hide.
+/// A flow with edges that pass a layer, which no box may cover.
 fn skipping() -> Graph {
     let names = ["a", "b", "c", "d", "e", "f"];
     let graph = names.into_iter().fold(Graph::new(), |graph, name| graph.branch(name, call(name)));

@@ -1,4 +1,4 @@
-//! The drawings in the guide are what is drawn.
+//! The guide shows flows as this crate draws them.
 
 use faasflow_core::{Choice, Flow, FlowBuilder, Graph};
 use faasflow_drawing::text;
@@ -6,7 +6,7 @@ use faasflow_drawing::text;
 use crate::flows::{call, describe};
 
 #[test]
-fn the_guide_shows_what_is_drawn() {
+fn the_drawings_in_the_guide_are_up_to_date() {
     let graph = Graph::new()
         .branch("thumb", call("resize"))
         .branch("tags", call("classify"))

@@ -7,7 +7,7 @@ use faasflow_drawing::{Edge, Kind, Layout, Shape, svg};
 
 use crate::flows;
 
-/// What a reader would see at once: texts that are cut off, boxes that cover each other, edges that cross boxes.
+/// Finds mistakes that a reader would notice at once: texts that are cut off, boxes that overlap, and edges that cross boxes.
 #[test]
 fn nothing_covers_anything_else() {
     for (name, flow) in flows::all() {
@@ -16,13 +16,13 @@ fn nothing_covers_anything_else() {
         for (index, shape) in layout.shapes.iter().enumerate() {
             let text = shape.lines.iter().map(|line| line.chars().count()).max().unwrap_or_default();
             assert!(usize::try_from(shape.width).unwrap() >= 7 * text, "{name}: the text fits: {shape:?}");
-            assert!(page.contains(area(shape)), "{name}: it is in the picture: {shape:?}");
+            assert!(page.contains(area(shape)), "{name}: it is inside the picture: {shape:?}");
             // The sides of a graph's frame go through dots.
             for other in
                 layout.shapes[..index].iter().filter(|other| (shape.kind, other.kind) != (Kind::Dot, Kind::Graph))
             {
                 let is_free = area(shape).is_apart(area(other)) || area(other).contains(area(shape));
-                assert!(is_free, "{name}: {shape:?} is over {other:?}");
+                assert!(is_free, "{name}: {shape:?} overlaps {other:?}");
             }
         }
         for edge in &layout.edges {
@@ -71,23 +71,23 @@ fn no_text_becomes_markup() {
 }
 
 #[test]
-fn the_picture_of_a_small_flow_is_as_it_was() {
+fn the_picture_of_a_small_flow_does_not_change() {
     let flows = flows::all();
     let (_, diamond) = flows.iter().find(|(name, _)| *name == "diamond").unwrap();
     insta::assert_snapshot!("diamond.svg", svg(diamond));
 }
 
-/// Branches that wait for each other cannot be built, but somebody can write them down.
+/// `build` refuses branches that wait for each other, but a description can contain them.
 #[test]
-fn a_circle_of_branches_is_drawn_somehow() {
-    let json = svg_of_circle();
+fn branches_that_wait_for_each_other_are_drawn() {
+    let json = circle_of_branches();
     let flow = Description::from_json(json.as_bytes()).unwrap();
     assert!(svg(&flow).contains(">b: phase 3"));
     assert!(faasflow_drawing::text(&flow, 80).contains("a: phase 2, after b"));
     assert!(faasflow_drawing::mermaid(&flow).starts_with("flowchart LR"));
 }
 
-fn svg_of_circle() -> String {
+fn circle_of_branches() -> String {
     let branch = |name: &str, after: &str, phase: usize| {
         format!(r#"{{"name":"{name}","after":["{after}"],"body":[{{"kind":"phase","number":{phase},"steps":[]}}]}}"#)
     };

@@ -13,7 +13,7 @@ fn every_shape_is_drawn() {
 }
 
 #[test]
-fn no_line_is_longer_than_the_terminal_is_wide() {
+fn no_line_is_wider_than_the_terminal() {
     for width in [40, 60, 80] {
         for (name, flow) in flows::all() {
             for line in text(&flow, width).lines() {
@@ -23,7 +23,7 @@ fn no_line_is_longer_than_the_terminal_is_wide() {
     }
 }
 
-/// A reader finds every step by its number, however narrow the terminal is.
+/// A reader can find every step by its number.
 #[test]
 fn every_step_and_phase_is_in_the_drawing() {
     for (name, flow) in flows::all() {
@@ -41,7 +41,7 @@ fn every_step_and_phase_is_in_the_drawing() {
     }
 }
 
-/// How many phases have a number that begins with this one.
+/// How many phases have a number that begins with `number`, as 12 begins with 1.
 fn count(flow: &faasflow_core::description::Description, number: usize) -> usize {
     let number = number.to_string();
     flow.phases().filter(|phase| phase.number.to_string().starts_with(&number)).count()
