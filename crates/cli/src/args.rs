@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Health(Health),
     /// Explain an error code such as FF0102
     Explain(Explain),
-    /// Build an example, a photo pipeline, and send photos through it
+    /// Build two examples, a photo pipeline and a photo report, and send photos through them
     Demo(Demo),
     /// Print a completion script for a shell
     Completions(Completions),

@@ -1,5 +1,4 @@
-//! `faasflow demo`: builds two examples, the photo pipeline and the photo report, sends them photos and shows what becomes of
-//! them.
+//! `faasflow demo`: builds two examples, the photo pipeline and the photo report, sends them photos, and shows the results.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,8 +26,8 @@ mod reports;
 mod times;
 
 use album::Stage;
-use lines::{Lines, PATIENCE, logged, millis, text};
-use reports::Reports;
+use lines::{Lines, logged, millis, text};
+use reports::{RUN_AGAIN, Reports};
 
 /// Each photo with its expected result: a picture, or a refusal with this reason.
 const PHOTOS: [(&str, Option<&str>); 4] = [
@@ -60,7 +59,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let gateway = options.start(events).await?;
     say!("Running the photo pipeline of {} on a local gateway at {}.", example.display(), gateway.url());
     if !with_report {
-        say!("Its folder has no neighbour `{REPORT}`, so the photo report is not run.");
+        say!("There is no folder `{REPORT}` beside it, so the photo report is not run.");
     }
     say!("First, it builds and starts the functions, which takes a few minutes the first time.");
     let lines = Lines::default();
@@ -171,19 +170,18 @@ async fn show(
         }
     }
     let (photos, pictures) = (example.join("photos"), output.join("pictures"));
-    let mut requests = "eight";
     if with_report {
-        requests = "ten";
         let (photos, output) = (&photos, &pictures);
         wrong += album::show(&Stage { client: &client, reports: &reports, photos, output, lines }).await?;
     }
     say!("\nThe pictures are in {}", pictures.display());
     if wrong > 0 {
+        let requests = if with_report { "ten" } else { "eight" };
         return Err(Failure::failed(
             code::DEMO_FAILED,
             format!("{wrong} of {requests} requests did not end as expected"),
         )
-        .help("run the demo again if the machine was busy; otherwise please report the lines above"));
+        .help(RUN_AGAIN));
     }
     say!("All eight requests ended as expected: four pictures, and four refusals of photos without exactly one face.");
     if with_report {
@@ -220,11 +218,7 @@ async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, 
         let text = String::from_utf8_lossy(&answer.body);
         return Err(refused(answer.status, &answer.headers, &text));
     }
-    let Some((outcome, body)) = reports.wait_for(&id, PATIENCE).await else {
-        let what = format!("request {id} did not end within {PATIENCE:?}");
-        return Err(Failure::failed(code::DEMO_FAILED, what)
-            .help("run the demo again if the machine was busy; otherwise please report the lines above"));
-    };
+    let (outcome, body) = reports.end_of(&id).await?;
     let mut end = End { id, reason: reason(&body), outcome, picture: None };
     if end.outcome == "success" {
         let path = format!("/function/file-storage/{photo}");

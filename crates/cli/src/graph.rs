@@ -20,11 +20,11 @@ pub(crate) const EMPTY: &str = "its description is empty";
 /// What to do about a function that is not a flow.
 pub(crate) const NOT_A_FLOW: &str = "check that it is a flow: its `main` calls `faasflow::serve`";
 
-/// What to do about a description of a later version.
+/// What to do about a description in a later version of the format.
 const UPDATE: &str = "update `faasflow`: the flow was built with a newer version of it";
 /// The name of the program of every project that was made from the template.
 const TEMPLATE_PROGRAM: &str = "flow";
-/// How wide a drawing is that does not go to a terminal.
+/// The width of a drawing that does not go to a terminal.
 const WIDTH: usize = 80;
 
 pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ fn width() -> usize {
     if terminal.is_term() { usize::from(terminal.size().1) } else { WIDTH }
 }
 
-/// Reads the description of a flow. `what` printed it, and `empty` is the cause if it printed nothing.
+/// Reads the description of a flow. `what` names its source, and `empty` is the cause to state if it is empty.
 pub(crate) fn read(json: &[u8], what: &str, empty: &str) -> Result<Description, Failure> {
     Description::from_json(json).map_err(|error| match &error {
         DescriptionError::Newer { .. } => {
@@ -68,7 +68,7 @@ pub(crate) fn read(json: &[u8], what: &str, empty: &str) -> Result<Description, 
     })
 }
 
-/// A description as it was printed.
+/// A description in JSON, and a name for its flow.
 pub(crate) struct Described {
     pub(crate) json: Bytes,
     /// What to call the flow if the description has no name: see [`name_of`].
@@ -141,7 +141,8 @@ async fn deployed(graph: &Graph) -> Result<Described, Failure> {
     Err(failure.help("find out more in the log of the function"))
 }
 
-/// What to call the flow of a project: its program, or its folder if the program has the name that the template gives to all.
+/// The name of a project's flow: that of its program, or that of its folder if the program has the name that every project
+/// from the template has.
 fn name_of(program: &Path, project: &Path) -> Option<String> {
     let text = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
     let program = program.file_stem().map(text)?;

@@ -20,11 +20,14 @@ Exit codes:
 
 pub(super) const DEMO: &str = "\
 Examples:
-  faasflow demo                      build the pipeline, send it four photos, and show what happens
+  faasflow demo                      build both examples, send them photos, and show what happens
   faasflow demo --keep --port 8080   leave the gateway running afterwards, to try it yourself
 
 The pipeline tints a photo and makes it smaller. It refuses photos that do not show exactly one face. The demo sends each \
-photo twice: to a flow that answers when everything is done, and to one that goes on through a queue after its answer.";
+photo twice: to a flow that answers when everything is done, and to one that goes on through a queue after its answer.
+
+The report makes a contact sheet of the same photos. Its flow has branches, which run side by side. It also runs twice: in \
+one invocation, and with a phase for each branch.";
 
 pub(super) const UP: &str = "\
 Examples:

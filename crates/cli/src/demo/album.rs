@@ -1,15 +1,14 @@
-//! The second part of the demo: all photos in one request, through a flow with branches. A contact sheet comes out.
+//! The second part of the demo: sends all photos in one request to a flow with branches, which makes a contact sheet of them.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
-use faasflow_core::code;
 use faasflow_core::headers;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::lines::{Lines, PATIENCE, logged, millis, text};
+use super::lines::{Lines, logged, millis, text};
 use super::reports::Reports;
 use super::times;
 use crate::client::{Client, refused};
@@ -37,17 +36,17 @@ pub(super) struct Stage<'a> {
     pub(super) lines: &'a Lines,
 }
 
-/// The end of a request: its outcome and what it yielded.
+/// The end of a request: its outcome and its result.
 struct End {
     id: String,
     outcome: String,
     body: Bytes,
 }
 
-/// Shows the report of each flow, and returns how many did not end as expected.
+/// Runs each flow and shows its report. Returns how many requests did not end as expected.
 pub(super) async fn show(stage: &Stage<'_>) -> Result<usize, Failure> {
     let album = pack(stage.photos)?;
-    say!("\nphoto-report: a contact sheet of the same photos, by a flow with branches");
+    say!("\nphoto-report: a flow with branches makes a contact sheet of the same photos");
     for line in drawn(stage.client).await?.lines() {
         say!("  {line}");
     }
@@ -106,20 +105,15 @@ async fn at_once(client: &Client, flow: &str, album: Bytes) -> Result<End, Failu
 async fn in_phases(stage: &Stage<'_>, flow: &str, album: Bytes) -> Result<End, Failure> {
     let mut sent = tar();
     sent.insert(headers::CALLBACK_URL, stage.reports.url()?);
-    // Not through `/async-function`: the album is larger than what the queue takes. What the phases make of it goes to the
-    // gateway's store where it is too large for the queue.
+    // The queue would refuse this album, because it is too large, so the request does not go to `/async-function`. Between the
+    // phases, the gateway's store keeps payloads that are too large for the queue.
     let answer = stage.client.send(Method::POST, &format!("/function/{flow}"), sent, album).await?;
     if answer.status != http::StatusCode::ACCEPTED {
         return Err(refused(answer.status, &answer.headers, &String::from_utf8_lossy(&answer.body)));
     }
     let id = text(&answer.headers, headers::REQUEST_ID);
-    match stage.reports.wait_for(&id, PATIENCE).await {
-        Some((outcome, body)) => Ok(End { id, outcome, body }),
-        None => {
-            let what = format!("request {id} did not end within {PATIENCE:?}");
-            Err(Failure::failed(code::DEMO_FAILED, what))
-        }
-    }
+    let (outcome, body) = stage.reports.end_of(&id).await?;
+    Ok(End { id, outcome, body })
 }
 
 fn tar() -> HeaderMap {
@@ -135,14 +129,14 @@ fn pack(photos: &Path) -> Result<Bytes, Failure> {
     Ok(archive.into_inner()?.into())
 }
 
-/// What the flow yields.
+/// The files in the result of the flow.
 #[derive(Debug, Default)]
 struct Found {
     sheet: Vec<u8>,
     report: Vec<u8>,
 }
 
-/// Takes the result apart. The error says how it differs from the expected one.
+/// Unpacks the result. The error says how it differs from the expected one.
 fn unpack(end: &End) -> Result<Found, String> {
     if end.outcome != "success" {
         return Err(format!("a contact sheet was expected: {}", String::from_utf8_lossy(&end.body)));
@@ -154,7 +148,7 @@ fn unpack(end: &End) -> Result<Found, String> {
         let file = match entry.path_bytes().as_ref() {
             b"sheet.jpg" => &mut found.sheet,
             b"report.json" => &mut found.report,
-            other => return Err(format!("there is a file `{}`", String::from_utf8_lossy(other))),
+            other => return Err(format!("there is an unexpected file `{}`", String::from_utf8_lossy(other))),
         };
         entry.read_to_end(file).map_err(not_tar)?;
     }

@@ -1,4 +1,4 @@
-//! What both parts of the demo need: the lines that flows log, headers, and durations.
+//! Helpers for both parts of the demo: the lines that flows log, headers, and durations.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use faasflow_core::duration;
 use http::HeaderMap;
 use http::header::AsHeaderName;
-
-/// How long one asynchronous request may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) type Lines = Arc<Mutex<Vec<String>>>;
 

@@ -18,6 +18,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::Failure;
 
+/// How long one asynchronous request may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What to do if a request of the demo did not end as expected.
+pub(super) const RUN_AGAIN: &str =
+    "run the demo again if the machine was busy; otherwise please report the lines above";
+
 #[derive(Default)]
 struct Inbox {
     ends: Mutex<HashMap<String, (String, Bytes)>>,
@@ -53,7 +60,7 @@ impl Reports {
     }
 
     /// Waits for a request to end; returns its outcome and payload.
-    pub(crate) async fn wait_for(&self, id: &str, patience: Duration) -> Option<(String, Bytes)> {
+    pub(crate) async fn end_of(&self, id: &str) -> Result<(String, Bytes), Failure> {
         let waiting = async {
             loop {
                 let changed = self.received.changed.notified();
@@ -64,7 +71,9 @@ impl Reports {
                 }
             }
         };
-        tokio::time::timeout(patience, waiting).await.ok()
+        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| {
+            Failure::failed(code::DEMO_FAILED, format!("request {id} did not end within {PATIENCE:?}")).help(RUN_AGAIN)
+        })
     }
 }
 

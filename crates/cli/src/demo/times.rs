@@ -6,10 +6,10 @@ use std::time::Duration;
 /// The branches of an item with their times, in the order of the names.
 pub(super) type Branches = BTreeMap<String, Duration>;
 
-/// The times of the branches of each item. The number of an item counts from 1.
+/// The times of the branches of each item. Items are numbered from 1.
 ///
 /// A branch within an invocation has a line such as ``Executed branch `palette` in 12.3ms phase=1 branch=item-2/palette``. A
-/// branch of several invocations has none. Its time is that of its steps: ``Executed function `palette` in 12.3ms: 161 bytes
+/// branch of several invocations has no such line. Its time is the sum of its steps: ``Executed function `palette` in 12.3ms: 161 bytes
 /// phase=4 branch=item-2/palette``.
 pub(super) fn of_items<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<usize, Branches> {
     let (mut whole, mut steps) = (BTreeMap::new(), BTreeMap::new());
@@ -34,7 +34,7 @@ struct Line<'a> {
     what: Executed,
     took: Duration,
     item: usize,
-    /// The branch of the item. What is inside that branch counts as a part of it.
+    /// The branch of the item. Branches and items inside it count as parts of it.
     branch: &'a str,
 }
 
@@ -45,7 +45,7 @@ impl Line<'_> {
         let path = fields.split(' ').find_map(|field| field.strip_prefix("branch=item-"))?;
         let (item, path) = path.split_once('/')?;
         let branch = path.split('/').next()?;
-        // A branch or an item inside the branch consists of steps that have lines too.
+        // The steps of a branch or an item inside the branch have lines too, which count already.
         let what = match what.split(' ').next()? {
             "branch" if path == branch => Executed::Branch,
             "branch" | "item" => return None,
