@@ -53,7 +53,7 @@ impl FromPayload for Archive {
     }
 }
 
-/// The same files make the same bytes, whenever that is.
+/// The same files always make the same bytes, because the archive contains no times.
 impl IntoPayload for Archive {
     fn into_payload(self) -> Result<Payload> {
         let mut tar = tar::Builder::new(Vec::new());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_archive_is_refused() {
+    fn a_payload_that_is_not_an_archive_is_refused() {
         let error = Archive::from_payload(Payload::new(vec![0xff; 2000])).unwrap_err();
         assert_eq!(error.public_reason(), Some("the payload is not a tar archive"));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Calls;
 use crate::archive::Archive;
 
-/// What `facedetect` answers.
+/// The answer of `facedetect`.
 #[derive(Debug, Deserialize)]
 struct Found {
     faces: Vec<Face>,
@@ -22,8 +22,8 @@ struct Face {
     height: u32,
 }
 
-/// Takes a photo and yields an archive of details: a portrait of the only face, a close-up of each of several faces, or, if
-/// there is none, the whole photo in green.
+/// Takes a photo and returns an archive of details: a portrait of a single face, a close-up of each of several faces, or the
+/// whole photo in green if there is no face.
 pub(crate) fn faces(calls: Calls) -> FlowBuilder {
     let cut = |margin, tone| {
         Flow::builder().apply(calls.call("crop").query("margin", margin)).apply(calls.call("tint").query("tone", tone))
@@ -72,7 +72,7 @@ async fn photo(archive: Archive) -> Result<Bytes> {
     archive.file("picture").cloned()
 }
 
-/// The photo with each box, as `crop` takes them.
+/// An archive of the photo and one box for each face, which `crop` expects.
 async fn each_face(archive: Archive) -> Result<Vec<Payload>> {
     let photo = archive.file("picture")?;
     let with_box = |face: &Face| {
@@ -100,7 +100,7 @@ async fn several(items: Items) -> Result<Archive> {
     Ok(faces.fold(Archive::default(), |all, (face, number)| all.with(format!("face-{number}.jpg"), face)))
 }
 
-/// How many of these files show a face.
+/// The number of these files that show a face.
 pub(crate) fn count<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
     paths.filter(|path| path.contains("/face-")).count()
 }

@@ -1,4 +1,4 @@
-//! A report on photos: a tar archive of photos goes in; a contact sheet and a list in JSON come out.
+//! A report on photos: takes a tar archive of photos, and returns a contact sheet and a list in JSON.
 
 mod archive;
 mod faces;
@@ -18,7 +18,7 @@ use archive::Archive;
 pub enum Calls {
     /// The whole flow runs in one invocation, and needs no store.
     Synchronous,
-    /// Each call is an invocation that the queue delivers, and each join survives the death of any process.
+    /// The queue delivers each call as a separate invocation, and each join survives the death of any process.
     Asynchronous,
 }
 
@@ -42,7 +42,7 @@ pub fn define(calls: Calls) -> Result<Flow, DefinitionError> {
         .build()
 }
 
-/// What is done with one photo: three things at the same time.
+/// The branches for one photo, which run at the same time.
 fn photo(calls: Calls) -> FlowBuilder {
     Flow::builder().graph(
         Graph::new()

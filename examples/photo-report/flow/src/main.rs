@@ -1,5 +1,4 @@
-//! Serves the flow. The variable `calls` of the environment says whether its calls are `synchronous` (the default) or
-//! `asynchronous`.
+//! Serves the flow. The environment variable `calls` makes its calls `synchronous` (the default) or `asynchronous`.
 
 use photo_report::Calls;
 

@@ -10,7 +10,7 @@ use crate::Calls;
 use crate::archive::Archive;
 use crate::faces;
 
-/// What the report says of a photo.
+/// The entry of a photo in the report.
 #[derive(Debug, Default, Serialize)]
 struct Photo {
     name: String,
@@ -19,7 +19,7 @@ struct Photo {
     palette: serde_json::Value,
 }
 
-/// Takes the archive of all photos and yields one of `sheet.jpg` and `report.json`.
+/// Takes the archive of all photos and returns one of `sheet.jpg` and `report.json`.
 pub(crate) fn sheet_and_report(calls: Calls) -> Graph {
     Graph::new()
         .branch("sheet", Flow::builder().apply(calls.call("contact-sheet")))

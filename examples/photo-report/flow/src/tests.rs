@@ -1,4 +1,4 @@
-//! The flow without its functions.
+//! Tests the flow without its functions.
 
 use faasflow::{FromPayload as _, IntoPayload as _};
 use faasflow_testkit::{Fake, RecordedCall, Running, TestKit, explore};
@@ -31,7 +31,7 @@ async fn photos_are_split_in_the_order_of_their_names() {
     assert!(refused.public_reason().unwrap().starts_with("the archive has no photo"));
 }
 
-/// In every order in which its branches and faces can end, and with one fault anywhere, a photo ends once.
+/// A photo ends once, no matter in which order its branches and faces end, even with one fault.
 #[test]
 fn a_photo_with_two_faces_in_any_order() {
     let flow = photo(Calls::Asynchronous).build().unwrap();
@@ -51,11 +51,11 @@ fn the_album_survives_as_a_payload() {
     assert_eq!(Archive::from_payload(payload).unwrap().files().len(), 4);
 }
 
-/// A photo whose bytes are the number of its faces, and what the functions make of such photos.
+/// Starts the flow with fake functions. The bytes of a photo are the number of its faces.
 async fn start(calls: Calls) -> Running {
     let boxes = |call: &RecordedCall| {
         let count: i32 = call.text().parse().unwrap();
-        // From right to left: the flow puts them in order.
+        // From right to left, because the flow has to sort them.
         let face = |index: i32| format!(r#"{{"x": {}, "y": 0, "width": 9, "height": 9}}"#, (count - index) * 10);
         format!(r#"{{"faces": [{}]}}"#, (0..count).map(face).collect::<Vec<_>>().join(", "))
     };
@@ -140,7 +140,7 @@ async fn asynchronously_with_every_delivery_twice() {
     check(&kit).await;
 }
 
-/// A function of a branch crashes the flow function; the queue delivers the branch again.
+/// The flow function crashes in a branch, and the queue delivers the branch again.
 #[tokio::test(flavor = "multi_thread")]
 async fn asynchronously_with_a_crash() {
     let kit = start(Calls::Asynchronous).await;

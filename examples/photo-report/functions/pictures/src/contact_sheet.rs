@@ -1,11 +1,11 @@
 //! Puts pictures on one sheet: POST a tar archive with a folder for each photo, get a JPEG.
 //!
-//! | file in the folder | what the sheet shows |
+//! | file in the folder | on the sheet |
 //! |---|---|
 //! | `thumbnail.jpg` | the photo |
-//! | `caption.txt` | its first line as the name of the photo, the second one below it |
+//! | `caption.txt` | the first line is the name of the photo, and the second line is below it |
 //! | `palette.json` | a swatch for each colour: `[{"hex": "#d86b1e", "share": 0.3}]` |
-//! | `details/*` | pictures at the right: a single one large, several in a grid |
+//! | `details/*` | pictures on the right: a single picture is large, and several are in a grid |
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -29,7 +29,7 @@ const EDGE: u32 = 24;
 const HEADER: u32 = 40;
 const GAP: u32 = 14;
 const INSET: u32 = 14;
-/// What a card has room for: the photo, the text with its swatches, and the details.
+/// The sizes of a card and its parts: the photo, the text with its swatches, and the details.
 const HEIGHT: u32 = 160;
 const PHOTO: u32 = 240;
 const TEXT: u32 = 5 * (SWATCH + 8) - 8;
@@ -95,7 +95,7 @@ impl Photo {
     }
 }
 
-/// How many details stand in one row so that all of them fit into the card, and how large each is.
+/// The number of details in a row, and the size of each, so that all details fit into the card.
 fn grid(details: u32) -> (u32, u32) {
     let side = |columns: u32| ((DETAILS + 8) / columns).saturating_sub(8).clamp(1, HEIGHT);
     let fits = |columns: &u32| columns * ((HEIGHT + 8) / (side(*columns) + 8)) >= details;
@@ -151,7 +151,7 @@ fn draw(photos: &[Photo]) -> RgbImage {
     sheet
 }
 
-/// How many photos one sheet has room for. JPEG has no pictures of more than 65,535 lines.
+/// The maximum number of photos on a sheet. A JPEG has at most 65,535 lines.
 const MOST: usize = 200;
 
 pub(crate) async fn contact_sheet(archive: Bytes) -> Result<Response, Refusal> {
@@ -209,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sheet_of_no_photos_is_a_sheet() {
+    fn a_sheet_can_be_empty() {
         assert!(sheet(&[]).unwrap().height() > 0);
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn errors_name_the_file_that_is_missing_or_wrong() {
         let photo = photo("rocket.jpg");
         let reason = |files: &[(&str, &[u8])]| sheet(files).unwrap_err().1;
         assert!(reason(&[("1/palette.json", b"[]")]).contains("`1/thumbnail.jpg`"));

@@ -1,5 +1,5 @@
 //! Cuts a part out of a picture: POST a tar archive with `picture` (a JPEG or PNG) and `box.json` (`x`, `y`, `width` and
-//! `height` in pixels), get a JPEG. `?margin=` adds so many percent of the box's size on each side.
+//! `height` in pixels), get a JPEG. `?margin=` enlarges the box on each side, in percent of its size.
 
 use axum::body::Bytes;
 use axum::extract::Query;
@@ -27,7 +27,7 @@ struct Part {
     height: i64,
 }
 
-/// Cuts the part and its margin out. What lies beyond the edge of the picture is left out.
+/// Cuts out the part and its margin, except where they reach beyond the picture's edge.
 fn cut(picture: &RgbImage, part: &Part, margin: u32) -> Result<RgbImage, Refusal> {
     let range = |start: i64, length: i64, limit: u32| {
         let margin = length.saturating_mul(i64::from(margin)) / 100;
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_edge_is_left_out() {
+    fn a_box_is_cut_off_at_the_edge() {
         assert_eq!(cut_portrait(-10, 500, 40, 40, 0).unwrap(), (30, 12));
         for (x, y, width, height) in [(600, 0, 10, 10), (0, 0, 0, 10), (0, 0, -5, 10), (i64::MAX, 0, i64::MAX, 10)] {
             assert!(cut_portrait(x, y, width, height, 10).is_err(), "{x} {y} {width} {height}");

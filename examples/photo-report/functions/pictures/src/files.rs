@@ -75,7 +75,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_an_archive_is_refused() {
+    fn a_body_that_is_not_an_archive_is_refused() {
         assert!(Files::read(&[7; 2000]).is_err());
     }
 }

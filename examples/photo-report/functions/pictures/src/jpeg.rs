@@ -1,4 +1,4 @@
-//! Pictures in and out.
+//! Decodes and encodes pictures.
 
 use std::io::Cursor;
 
@@ -20,7 +20,7 @@ pub(crate) fn encode(picture: &RgbImage) -> Result<Vec<u8>, Refusal> {
     Ok(jpeg.into_inner())
 }
 
-/// Makes a picture on a thread that may compute for long, and answers it as JPEG.
+/// Makes a picture on a thread for long computations, and answers with it as JPEG.
 pub(crate) async fn respond(
     make: impl FnOnce() -> Result<RgbImage, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {

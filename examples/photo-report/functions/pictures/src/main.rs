@@ -1,5 +1,5 @@
-//! Five functions for pictures in one program: `thumbnail`, `palette`, `crop`, `tint` and `contact-sheet`. The variable
-//! `function` of the environment names the one that a process serves.
+//! Five functions for pictures in one program: `thumbnail`, `palette`, `crop`, `tint` and `contact-sheet`. The environment
+//! variable `function` names the function that a process serves.
 
 mod contact_sheet;
 mod crop;

@@ -14,7 +14,7 @@ const COLOURS: usize = 5;
 const SIDE: u32 = 64;
 const ROUNDS: usize = 16;
 
-/// A colour, such as `#d86b1e`, and which part of the picture it takes, from 0 to 1.
+/// A colour, such as `#d86b1e`, and its share of the picture, from 0 to 1.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Colour {
     pub(crate) hex: String,
@@ -33,7 +33,7 @@ impl Colour {
 type Point = [f32; 3];
 
 /// Groups the pixels of a picture around five of their colours (k-means). The first groups begin at the average and then at
-/// the pixels that are farthest from all others, so the result follows from the picture alone.
+/// the pixels that are farthest from all others, so the result depends only on the picture.
 fn dominant(picture: &RgbImage) -> Vec<Colour> {
     let points: Vec<Point> =
         resize(picture, SIDE, SIDE, FilterType::Triangle).pixels().map(|pixel| pixel.0.map(f32::from)).collect();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_one_colour_has_one() {
+    fn a_picture_of_one_colour_has_one_dominant_colour() {
         let colours = dominant(&RgbImage::from_pixel(9, 9, Rgb([16, 32, 255])));
         assert_eq!(colours.iter().map(|colour| colour.hex.as_str()).collect::<Vec<_>>(), ["#1020ff"]);
     }

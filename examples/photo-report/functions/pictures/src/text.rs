@@ -27,8 +27,8 @@ pub(crate) fn width(text: &str, style: Style) -> u32 {
     (text.chars().count() * get_raster_width(weight, height)) as u32
 }
 
-/// Writes a line with its upper left corner at this point. Characters that the font lacks become `?`, and what lies beyond
-/// the edge of the picture is left out.
+/// Writes a line with its upper left corner at this point. Characters that the font lacks become `?`, and the text is
+/// cut off at the edge of the picture.
 pub(crate) fn write(picture: &mut RgbImage, text: &str, (left, top): (u32, u32), style: Style, colour: Rgb<u8>) {
     let (weight, height) = style.font();
     let mut x = left;
