@@ -14,8 +14,8 @@ function K times at random with SIGKILL. Then it reports how many requests were 
 with different results, or failed because of a kill, and how often steps ran more than once. docs/reliability.md states
 what is guaranteed.
 
-  --graph STORE  instead, use a flow that forks into eight branches, one of which has a for-each of 20 items. Its joins
-                 are in this store: `gateway` is the store of `faasflow up`, `redis` is Redis, which is installed
+  --graph STORE  use a flow that forks into eight branches instead. One of them has a for-each of 20 items. The store
+                 for its joins is `gateway`, the store of `faasflow up`, or `redis`, which is installed
   --requests N   the number of requests (default: 1000; with --graph, 60)
   --kills K      the number of kills (default: 15; with --graph, 8)
   --seed S       repeat the kills of an earlier run (default: a new seed each time)

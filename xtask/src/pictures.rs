@@ -1,5 +1,5 @@
-//! `cargo xtask pictures`: makes the pictures in the README. It runs the demo, takes a photo that went through the
-//! pipeline and a contact sheet, and draws both flows from their own descriptions.
+//! `cargo xtask pictures`: makes the pictures in README.md and in the README of the photo report. It runs the demo, takes a
+//! photo and a contact sheet that it has made, and draws both flows from their descriptions.
 
 mod drawing;
 
@@ -11,10 +11,10 @@ use crate::command::{output, run as run_command, target_folder};
 /// Where the pictures are committed.
 const FOLDER: &str = "docs/pictures";
 
-/// The pipeline in the README. It runs in three phases.
+/// The pipeline in README.md. It runs in three phases.
 const PIPELINE: &str = "upload-pipeline-async";
 
-/// The flow with branches in the README.
+/// The flow with branches, in the README of its example.
 const REPORT: &str = "photo-report";
 
 /// The photo in the README. It shows one face, so the pipeline accepts it.

@@ -1,18 +1,18 @@
-//! RELEASE.md lists every place that changes when the crates are published, so that the first release forgets none.
+//! Checks that RELEASE.md lists every place that changes when the crates are published.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Fault;
 
-/// The page with the list, and the heading of the section that it is in.
+/// The page with the list, and the heading of its section.
 const PAGE: &str = "RELEASE.md";
 const SECTION: &str = "## After the first release";
 
-/// What marks a place: a sentence that a reader sees, or a comment where there is no such sentence.
+/// The marks of a place: words that readers see, or a comment if there are no such words.
 const MARKS: [&str; 2] = ["not published yet", "unpublished: see release.md"];
 
-/// What a file has that works around the missing crates. The list names it, even if nothing changes in it.
+/// Files with this text work around the missing crates. The list names them even if they have no mark.
 const PATCH: &str = "[patch.crates-io]";
 
 /// Compares the list with the marks in all files.
@@ -37,12 +37,14 @@ fn compare(page: &str, files: &[(&str, String)]) -> Vec<Fault> {
         let found = (marks > 0 || text.contains(PATCH)).then_some(marks);
         match (found, listed.get(path)) {
             (None, None) => {}
-            (Some(_), None) => faults.push(fault(path, format!("list it in {PAGE}, with {marks} places"))),
+            (Some(_), None) => {
+                faults.push(fault(path, format!("list it in {PAGE}, with {marks} as its number of places")))
+            }
             (None, Some(_)) => faults.push(fault(PAGE, format!("it lists {path}, which has no mark"))),
             (Some(_), Some(places)) if *places == marks => {}
             (Some(_), Some(places)) => {
-                faults
-                    .push(fault(PAGE, format!("it lists {path} with {places} places, but {marks} lines have a mark")));
+                let what = format!("the number of places in {path} is {marks}, not {places}");
+                faults.push(fault(PAGE, what));
             }
         }
     }
@@ -57,7 +59,7 @@ fn is_marked(line: &str) -> bool {
     MARKS.iter().any(|mark| line.contains(mark))
 }
 
-/// The files in the table of the section, and how many places each has.
+/// Parses the table: each file with its number of places.
 fn listed(page: &str) -> BTreeMap<&str, usize> {
     let section = page.split_once(SECTION).map_or("", |(_, section)| section);
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -87,15 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_not_listed_or_gone_are_found() {
+    fn unlisted_and_missing_places_are_found() {
         let once = "Not published yet.\n";
         let faults = found(&[("a.md", once), ("b.rs", "nothing"), ("d.rs", "x = \"[patch.crates-io]\"\n")]);
         assert_eq!(
             faults,
             [
-                "RELEASE.md: it lists a.md with 2 places, but 1 lines have a mark",
+                "RELEASE.md: the number of places in a.md is 1, not 2",
                 "RELEASE.md: it lists b.rs, which has no mark",
-                "d.rs: list it in RELEASE.md, with 0 places",
+                "d.rs: list it in RELEASE.md, with 0 as its number of places",
             ]
         );
         assert_eq!(found(&[("a.md", &once.repeat(2))]), ["RELEASE.md: it lists b.rs, which does not exist"]);

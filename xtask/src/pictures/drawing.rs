@@ -1,4 +1,5 @@
-//! Draws a flow as SVG: one row for each phase, with its steps from left to right.
+//! Draws a flow as SVG: one row for each phase, with its steps from left to right. The pictures of `faasflow graph` are too wide
+//! for README.md, where the flow is in a narrow column of a table: they would be shrunk until nobody could read them.
 //!
 //! GitHub shows the picture on a light or a dark page, and the picture cannot know which. So text is in boxes with a
 //! fill, and everything outside the boxes is in a grey that is readable on both.
