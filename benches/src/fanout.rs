@@ -1,4 +1,4 @@
-//! An asynchronous for-each: whether its time grows with the number of items, and its memory does not.
+//! An asynchronous for-each: the time and memory that it takes for few and for many items.
 
 use std::time::{Duration, Instant};
 

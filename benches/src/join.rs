@@ -43,12 +43,14 @@ const fn part(name: &'static str, what: What, at_once: usize, times: f64) -> Par
     Part { name, what, at_once, times }
 }
 
-/// What cannot be done without, from the request to the callback.
+/// The work that is unavoidable between the request and the callback.
 ///
-/// A request through the gateway, as long as a call. The fork: its members are written, an exchange takes each of two envelopes to
-/// the queue, which writes it, and another takes it to the flow. The branches: two calls, and the results of both are written. The
-/// join: a claim is written, one envelope goes the same way, the result of the join and the end of the request are written, and the
-/// callback is an exchange.
+/// - The request goes through the gateway, which takes as long as a call.
+/// - The fork writes its members. An exchange takes each of the two envelopes to the queue, which writes it, and another exchange
+///   takes it to the flow.
+/// - The branches make two calls and write both results.
+/// - The join writes a claim, sends one envelope in the same way, and writes its result and the end of the request. The callback is
+///   an exchange.
 const PARTS: [Part; 8] = [
     part("request", What::Piece(Piece::Call), 1, 1.0),
     part("4 x write", What::Write, 1, 4.0),

@@ -102,7 +102,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     Err(faults.join("; "))
 }
 
-/// What is wrong with the steps of requests that have all ended.
+/// Faults in the steps, after all requests have ended.
 fn step_faults(keys: &Keys, shape: Shape, ended: usize) -> Vec<String> {
     let mut faults = Vec::new();
     // With fewer, a request has ended although one of its steps was never executed. With more, a step was executed under two keys.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a claim may take to come.
+/// The time limit for a claim to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ enum Phase {
     Severed,
 }
 
-/// Passes connections on to a Redis server.
+/// A proxy in front of a Redis server.
 pub(crate) struct Severable {
     port: u16,
     phase: Arc<watch::Sender<Phase>>,
@@ -30,7 +30,7 @@ pub(crate) struct Severable {
 }
 
 impl Severable {
-    /// Passes connections on to this local port.
+    /// Starts a proxy in front of this local port.
     pub(crate) async fn start(redis_port: u16) -> Result<Severable, String> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
@@ -68,7 +68,7 @@ impl Severable {
     }
 }
 
-/// Passes a connection on until either side closes it, or it is severed.
+/// Forwards a connection until either side closes it, or it is severed.
 async fn pass(client: TcpStream, redis_port: u16, phase: Arc<watch::Sender<Phase>>) {
     let mut watching = phase.subscribe();
     if *watching.borrow() == Phase::Severed {
@@ -101,7 +101,7 @@ async fn pass(client: TcpStream, redis_port: u16, phase: Arc<watch::Sender<Phase
     }
 }
 
-/// Whether this creates an entry: a script with its key. Reads of entries are not scripts.
+/// Whether this creates an entry, with a script that has its key. Reads of entries are not scripts.
 fn is_claim(sent: &[u8]) -> bool {
     let contains = |text: &[u8]| sent.windows(text.len()).any(|window| window == text);
     contains(b"EVAL") && contains(b"entry/")

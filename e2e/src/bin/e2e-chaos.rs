@@ -45,8 +45,8 @@ fn flow() -> Result<Flow> {
     Ok(builder.build()?)
 }
 
-/// Forks into branches that make a call each and change the number that they are given. One of them has a for-each. The result
-/// has the outputs of all branches and items, in order.
+/// Forks into branches, each of which makes a call and changes its input, a number. Another branch has a for-each. The result has the
+/// outputs of all branches and items, in order.
 fn graph() -> Result<Flow> {
     let mut graph = Graph::new();
     for branch in 1..=SIMPLE_BRANCHES {

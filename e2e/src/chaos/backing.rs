@@ -1,4 +1,4 @@
-//! What a graph keeps its joins in.
+//! Starts the store for the joins of a graph.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -25,8 +25,8 @@ impl Backing {
         match shape {
             Shape::Linear => Ok(Backing::Nothing),
             Shape::Graph(Store::Gateway) => {
-                // The gateway uses a key that is there. So the token is known before the gateway starts, and the flow can run
-                // apart from it.
+                // The gateway uses an existing key. So the token is known before the gateway starts, and the flow can run
+                // separately.
                 let folder = folder.join(".faasflow");
                 std::fs::create_dir(&folder).map_err(text)?;
                 let mut file = std::fs::File::options();

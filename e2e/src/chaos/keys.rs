@@ -6,10 +6,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-/// What the flow calls the step after a join.
+/// The name of the step after a join.
 const AFTER_JOIN: &str = "joined";
 
-/// What is known of each step, by the hash of its key.
+/// The executions of each step, by the hash of its key.
 #[derive(Debug, Default)]
 pub(super) struct Keys(HashMap<u64, Executions>);
 
@@ -17,7 +17,7 @@ pub(super) struct Keys(HashMap<u64, Executions>);
 #[derive(Debug)]
 struct Executions {
     times: u32,
-    /// The hash of the body of the first.
+    /// The hash of the body of the first execution.
     body: u64,
     is_after_join: bool,
     has_different_bodies: bool,

@@ -12,12 +12,12 @@ pub(crate) enum Shape {
     Graph(Store),
 }
 
-/// What the flow keeps its joins in.
+/// The store for the joins of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     /// The store of the local gateway, which the run kills.
     Gateway,
-    /// Redis, which the run does not kill, because it may lose its last second then.
+    /// Redis, which the run does not kill, because it would lose up to a second of writes.
     Redis,
 }
 
@@ -83,7 +83,7 @@ impl Shape {
         }
     }
 
-    /// The payload that a request ends with.
+    /// The payload at the end of a request.
     pub(super) fn result(self, number: usize) -> String {
         match self {
             Shape::Linear => (1..=PHASES).fold(self.payload(number), |text, phase| format!("{text}{phase}")),

@@ -8,7 +8,7 @@ use super::invocations::PATIENCE;
 use super::stand::{ACK_WAIT, Stand, WRITE_TIMEOUT};
 use crate::suite::{Suite, expect};
 
-/// How long to wait for calls that should not come.
+/// How long to wait for calls that must not come.
 const QUIET: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
@@ -92,7 +92,7 @@ async fn late(stand: Arc<Stand>) -> Result<(), String> {
         stand.recorder.until_sent("three", sent, 1, PATIENCE).await.map(drop)
     };
     let ended = ended.await;
-    // The other branch is delivered again, when its request has ended.
+    // The other branch is delivered again after its request has ended.
     tokio::time::sleep(ACK_WAIT + QUIET).await;
     let calls = stand.recorder.seen("two").iter().filter(|seen| seen.body == sent).count();
     stand.recorder.release("two");

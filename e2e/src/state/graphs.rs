@@ -1,4 +1,4 @@
-//! Flows with branches, whose joins the backend keeps.
+//! Flows with branches, whose joins are in the backend.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn ends(backend: Arc<Backend>) -> Result<(), String> {
         let found = backend.manager().get(&scope, key).await;
         found.map(|found| found.is_some()).map_err(|error| format!("{:#}", faasflow::Error::from(error)))
     };
-    // The last delivery removes the rest after the end was reported.
+    // The last delivery removes the rest only after it has reported the end.
     for _ in 0..100 {
         if !is_there("result/0").await? {
             break;
@@ -141,7 +141,7 @@ async fn cut(backend: Arc<Backend>) -> Result<(), String> {
     let kit = kit(flow(cutting.clone()), &[("write_timeout", "4s")]).await;
     let (end, power) = tokio::join!(kit.request("13").send(), async {
         let cut = tokio::time::timeout(Duration::from_secs(60), cutting.0.done.notified()).await;
-        // Longer than a phase may take, so that it is given up and delivered again.
+        // The phase runs out of time, so it is given up and delivered again.
         tokio::time::sleep(Duration::from_secs(6)).await;
         backend.again().await?;
         cut.map_err(|_| "nothing claimed an entry".to_owned())

@@ -16,7 +16,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.not_done("links from the span of a join to its branches", "flow functions do not send span links");
 }
 
-/// Waits until the functions of both branches were called with this body, which they hold until then, and releases them.
+/// Waits until the functions of both branches have been called with this body, and then lets them answer.
 async fn until_both(stand: &Stand, body: &str) -> Result<(), String> {
     let mut called = Ok(());
     for function in BRANCHES {
