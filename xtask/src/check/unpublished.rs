@@ -38,7 +38,7 @@ fn compare(page: &str, files: &[(&str, String)]) -> Vec<Fault> {
         match (found, listed.get(path)) {
             (None, None) => {}
             (Some(_), None) => {
-                faults.push(fault(path, format!("list it in {PAGE}, with {marks} as its number of places")))
+                faults.push(fault(path, format!("list it in {PAGE}, with {marks} as its number of places")));
             }
             (None, Some(_)) => faults.push(fault(PAGE, format!("it lists {path}, which has no mark"))),
             (Some(_), Some(places)) if *places == marks => {}

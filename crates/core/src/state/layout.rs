@@ -8,7 +8,7 @@
 //! only for requests with branches, each created once and never changed:
 //! result/PLACE                 how the phase at a place ended, with its output; of a fork, the terms of its members
 //! member/FORK/INDEX            how a branch or item ended, with its output
-//! entry/FORK/NUMBER            which member was the NUMBERth to end, counted from 0, and the state of the join after that
+//! entry/FORK/NUMBER            which member ended at this position, counted from 0, and the state of the join after that
 //! turn/FORK/INDEX/ATTEMPT      the entry that a member tries to create next, because another member has the previous one
 //! decided/FORK                 the join was decided: members that are still in progress are not needed
 //! list/FORK-SHA256/CHUNK       a chunk of the list that a for-each has split

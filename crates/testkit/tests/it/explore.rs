@@ -245,18 +245,20 @@ fn a_larger_flow_is_sampled() {
     assert_eq!(explored.output(), format!(r#"{{"items":[{items}],"b":[1,2,3]}}"#));
 }
 
-/// A member of ten thousand reads and writes no more keys than a member of a hundred.
+/// A member of a thousand reads and writes no more keys than a member of a hundred. Without optimizations, ten thousand take
+/// minutes, so only a release build counts them as well.
 #[test]
 fn the_cost_of_a_for_each_is_linear() {
     let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(16)).build().unwrap();
     let mut per_item = Vec::new();
-    for items in [10, 100, 1_000, 10_000_u32] {
+    let counts: &[u32] = if cfg!(debug_assertions) { &[10, 100, 1_000] } else { &[10, 100, 1_000, 10_000] };
+    for &items in counts {
         let list = serde_json::to_string(&(0..items).collect::<Vec<_>>()).unwrap();
         let cost = explore(&flow, list).cost(1);
         per_item.push(print_cost("one after the other", items, cost));
         assert!(cost.most_in_one < 40, "{cost:?}");
     }
-    let [_, (reads, creates), _, (many_reads, many_creates)] = per_item[..] else { panic!("{per_item:?}") };
+    let [_, (reads, creates), .., (many_reads, many_creates)] = per_item[..] else { panic!("{per_item:?}") };
     assert!(many_reads < reads * 1.1 && many_creates < creates * 1.1, "{per_item:?}");
 }
 

@@ -16,8 +16,6 @@ pub enum MemberOutcome {
     Done,
     /// It failed.
     Failed,
-    /// The request was stopped.
-    Stopped,
     /// It did not begin, because a branch that it comes after failed, or because the join was decided before.
     NotBegun,
     /// It had not ended when the join was decided. Its result is not used.
@@ -31,7 +29,6 @@ impl MemberOutcome {
         match self {
             MemberOutcome::Done => "done",
             MemberOutcome::Failed => "failed",
-            MemberOutcome::Stopped => "stopped",
             MemberOutcome::NotBegun => "not_begun",
             MemberOutcome::Dropped => "dropped",
         }
@@ -82,7 +79,6 @@ impl MemberResult {
         match self {
             MemberResult::Done(_) => None,
             MemberResult::Failed(reason) => Some(reason),
-            MemberResult::Other(MemberOutcome::Stopped) => Some("the request was stopped"),
             MemberResult::Other(MemberOutcome::NotBegun) => Some("it was not begun"),
             MemberResult::Other(_) => Some("it had not ended when the join was decided"),
         }
