@@ -12,7 +12,7 @@ enum Bound {
 use Bound::{AtLeast, AtMost};
 
 /// The bounds by table and row, in order.
-const BOUNDS: [(&str, &str, Bound); 27] = [
+const BOUNDS: [(&str, &str, Bound); 34] = [
     ("sync-chain", "sync-10-p50-ratio", AtMost(1.05)),
     ("sync-chain", "sync-10-rate-ratio", AtLeast(0.95)),
     ("gateway", "gateway-rate-over-openfaas", AtLeast(5.0)),
@@ -34,12 +34,19 @@ const BOUNDS: [(&str, &str, Bound); 27] = [
     ("growth", "in-flight-kb", AtMost(16.0)),
     ("tracing", "tracing-on-ratio", AtMost(1.05)),
     ("tracing", "tracing-dead-ratio", AtMost(1.01)),
+    ("records", "record-list", AtMost(50.0)),
+    ("records", "record-bytes", AtMost(2.0)),
+    ("record-hop", "record-hop-ratio", AtMost(1.35)),
+    ("record-redis", "record-redis", AtMost(2.0)),
+    ("adaptive", "adaptive-ratio", AtMost(1.15)),
     ("queue-backlog", "backlog-memory-mb", AtMost(100.0)),
     ("queue-backlog", "backlog-file-ratio", AtMost(1.6)),
     ("queue-backlog", "backlog-first-delivery-s", AtMost(2.0)),
     ("queue-backlog", "backlog-enqueue-ratio", AtLeast(0.9)),
     ("peers", "async-10-vs-restate", AtMost(0.5)),
     ("peers", "async-10-rate-vs-restate", AtLeast(3.0)),
+    ("peers", "async-10-records-vs-restate", AtMost(0.5)),
+    ("peers", "async-10-records-rate-vs-restate", AtLeast(2.0)),
     ("soak", "soak-growth", AtMost(1.05)),
 ];
 

@@ -11,7 +11,7 @@ use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
 /// The name of the flow.
-const FLOW: &str = "fanout";
+pub(crate) const FLOW: &str = "fanout";
 /// How long a request may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -20,7 +20,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 /// An array of numbers. All have the same length, so that items of short and long arrays are equal.
-fn array(count: usize) -> Bytes {
+pub(crate) fn array(count: usize) -> Bytes {
     let numbers: Vec<String> = (0..count).map(|item| (10_000_000 + item).to_string()).collect();
     format!("[{}]", numbers.join(",")).into()
 }

@@ -117,7 +117,7 @@ struct JoinResults {
 async fn measure_body(stand: &Stand, body: usize, rounds: Rounds) -> Result<JoinResults, Failure> {
     let target = stand.target(FLOW, json_text(body)).answered_with(joined(BRANCHES, body));
     let pieces = Pieces::new(stand, body).await?;
-    let writes = Writes::new(stand, body).await?;
+    let writes = Writes::new(stand, FLOW, body).await?;
     let (mut p50s, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut parts: [Vec<f64>; PARTS.len()] = Default::default();
     for round in 0..=rounds.count {
@@ -155,21 +155,21 @@ async fn measure_body(stand: &Stand, body: usize, rounds: Rounds) -> Result<Join
 }
 
 /// Creates values in the gateway's store.
-struct Writes {
+pub(crate) struct Writes {
     store: GatewayStore,
     value: Bytes,
     next: AtomicU64,
 }
 
 impl Writes {
-    async fn new(stand: &Stand, body: usize) -> Result<Writes, Failure> {
+    pub(crate) async fn new(stand: &Stand, flow: &str, body: usize) -> Result<Writes, Failure> {
         let url = format!("http://{}", stand.gateway());
-        let store = GatewayStore::builder(url, stand.token(FLOW).await?).build()?;
+        let store = GatewayStore::builder(url, stand.token(flow).await?).build()?;
         Ok(Writes { store, value: vec![b'x'; body + RECORD].into(), next: AtomicU64::new(0) })
     }
 
     /// Creates values for a while, several at once. Returns how long all of them took each time, in microseconds.
-    async fn at_once(&self, count: usize, length: Duration) -> Result<Vec<f64>, Failure> {
+    pub(crate) async fn at_once(&self, count: usize, length: Duration) -> Result<Vec<f64>, Failure> {
         let request = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let scope = Scope { flow: "alone".to_owned(), request };
         let begun = Instant::now();

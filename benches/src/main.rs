@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use clap::Parser;
 
+mod adaptive;
 mod async_flow;
 mod bare;
 mod bare_proxy;
@@ -29,6 +30,9 @@ mod pieces;
 mod process;
 mod queue_backlog;
 mod queue_store;
+mod record_hop;
+mod record_redis;
+mod records;
 mod role;
 mod rounds;
 mod soak;
@@ -58,7 +62,8 @@ struct Arguments {
     /// --quick, a quarter of a minute
     #[arg(long, conflicts_with = "only")]
     soak: bool,
-    /// Instead of the tables, run the same chain on Restate and goflow, which are installed for this
+    /// Instead of the tables, run the same chain on Restate and goflow, which are installed for this, and the same
+    /// fan-out on Restate
     #[arg(long, conflicts_with_all = ["only", "soak"])]
     peers: bool,
     /// Write every figure as JSON to this file
@@ -106,7 +111,7 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// The tables, in the order in which they are printed.
-const TABLES: [(&str, Measure); 15] = [
+const TABLES: [(&str, Measure); 19] = [
     ("sync-chain", sync_chain::measure),
     ("instructions", instructions::measure),
     ("gateway", gateway::measure),
@@ -119,6 +124,10 @@ const TABLES: [(&str, Measure); 15] = [
     ("growth", growth::measure),
     ("tracing", tracing_cost::measure),
     ("state", state::measure),
+    ("records", records::measure),
+    ("record-hop", record_hop::measure),
+    ("record-redis", record_redis::measure),
+    ("adaptive", adaptive::measure),
     ("pieces", pieces::measure),
     ("queue-store", queue_store::measure),
     ("queue-backlog", queue_backlog::measure),

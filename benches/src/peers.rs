@@ -1,9 +1,10 @@
-//! The same chain on alternatives: Restate and goflow. Arms are in one table only if the same part of a request
-//! survives a crash.
+//! The same chain on alternatives, Restate and goflow, and the same fan-out on Restate. Arms are in one table only if
+//! the same part of a request survives a crash.
 
 use std::sync::Arc;
 
 use crate::async_flow::Stand;
+use crate::fanout::FLOW;
 use crate::load::Target;
 use crate::peers::arm::{Arm, Durability, Way, interleave};
 use crate::peers::disk::Disk;
@@ -12,6 +13,7 @@ use crate::peers::install::{GOFLOW, RESTATE, RESTATE_SDK};
 use crate::peers::reports::Reports;
 use crate::peers::restate::Restate;
 use crate::process::{Process, by_hand, sync_flow};
+use crate::role::Role;
 use crate::rounds::{Rounds, median_ratio};
 use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
@@ -19,6 +21,7 @@ use crate::{Failure, Scale, block_on};
 
 mod arm;
 mod disk;
+mod fan;
 mod goflow;
 mod install;
 mod reports;
@@ -26,7 +29,9 @@ mod restate;
 
 /// The arms with bounds.
 const OURS: &str = "Faasflow, in phases";
+const OURS_WITH_RECORDS: &str = "Faasflow, with records";
 const THEIRS: &str = "Restate, TCP_NODELAY";
+const THEIRS_AS_SHIPPED: &str = "Restate, as shipped";
 const ONE_PHASE: &str = "Faasflow, one phase";
 const BY_HAND: &str = "by hand: axum";
 /// The number of calls that the bounds apply to.
@@ -61,15 +66,15 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             let mut arms = systems.arms(chains, calls, &flow, &hand);
             let mut disk = Disk::new(systems.stand.folder.path())?;
             for (name, why) in interleave(&mut arms, clients, rounds, least, &mut disk).await? {
-                if [OURS, ONE_PHASE, BY_HAND].contains(&name) {
+                if [OURS, OURS_WITH_RECORDS, ONE_PHASE, BY_HAND].contains(&name) {
                     return Err(why);
                 }
-                failed.push(format!("Not measured: {calls} calls, {clients} clients. {why}."));
+                failed.push(format!("Not measured: {calls} calls, {}. {why}.", clients_text(clients)));
             }
             let floor = Floor { flush_us: median(&mut disk.flushes_us), hand_us: median_of(&arms, BY_HAND), calls };
             flushes_us.append(&mut disk.flushes_us);
             for arm in &arms {
-                let (line, figures) = cells(arm, calls, clients, &floor);
+                let (line, figures) = cells(arm, "", calls, clients, floor.for_durability(arm.durability));
                 for (_, table) in tables.iter_mut().filter(|(durability, _)| *durability == arm.durability) {
                     table.lines.push(line.clone());
                 }
@@ -77,10 +82,14 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
                 spreads.push(spread(&arm.rates()));
             }
             if calls == MANY {
-                bounds.extend(bound(&arms, clients));
+                bounds.extend(self::bounds(&arms, clients));
             }
         }
     }
+    let mut fan = fan::measure(&systems, rounds, least).await?;
+    flushes_us.append(&mut fan.flushes_us);
+    rows.append(&mut fan.rows);
+    spreads.append(&mut fan.spreads);
     let mut notes = vec![
         format!(
             "{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}, of which the first counts if there are no more.",
@@ -100,6 +109,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             .to_owned(),
     );
     notes.extend(systems.notes(chains));
+    notes.extend(fan.notes);
     notes.extend(failed);
     notes.extend(bounds.iter().map(|(_, note)| note.clone()));
     if bounds.is_empty() {
@@ -108,13 +118,18 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     notes.push(noise(&spreads));
     rows.extend(bounds.into_iter().map(|(row, _)| row));
     systems.stand.stop().await;
-    let tables = tables.into_iter().map(|(_, table)| table).filter(|table| !table.lines.is_empty()).collect();
-    Ok(Report { title: "peers: the same chain on Restate and goflow".to_owned(), tables, notes, rows })
+    let [flushed, snapshot, nothing] = tables.map(|(_, table)| table);
+    let tables = [flushed, fan.table, snapshot, nothing].into_iter().filter(|table| !table.lines.is_empty()).collect();
+    let title = "peers: the same chain on Restate and goflow, and the same fan-out on Restate".to_owned();
+    Ok(Report { title, tables, notes, rows })
 }
 
 impl Systems {
     async fn start(chains: &[usize], scale: Scale) -> Result<Systems, Failure> {
-        let stand = Stand::start(chains).await?;
+        let chain = |&calls: &usize| (format!("flow-{calls}"), Role::Flow { calls, sync: false });
+        let stored = |&calls: &usize| (format!("stored-{calls}"), Role::Stored { calls, sync: false, records: true });
+        let roles = chains.iter().map(chain).chain(chains.iter().map(stored)).chain([(FLOW.to_owned(), Role::ForEach)]);
+        let stand = Stand::with(roles.collect()).await?;
         let reports = Arc::new(Reports::start().await?);
         let restate = match scale.restate {
             Ok(()) => Restate::start(stand.folder.path(), &stand.echo).await,
@@ -132,12 +147,14 @@ impl Systems {
     fn arms<'a>(&'a self, chains: &[usize], calls: usize, flow: &'a Process, hand: &'a Process) -> Vec<Arm<'a>> {
         let mut arms = Vec::new();
         // A phase is on disk when the queue has accepted it, and this applies to the first phase too.
-        let target = Target::new(self.stand.gateway(), &format!("/async-function/flow-{calls}"), 32);
-        let phases = chains.iter().zip(&self.stand.flows).filter(|&(&chain, _)| chain == calls).map(|(_, flow)| flow);
-        let processes = phases.chain([&self.stand.gateway]).collect();
-        arms.push(Arm::new(OURS, Durability::Flushed, Way::Header(self.reports.clone()), target, processes));
+        let at = chains.iter().position(|&chain| chain == calls).unwrap_or_default();
+        for (name, flow, at) in [(OURS, "flow", at), (OURS_WITH_RECORDS, "stored", chains.len() + at)] {
+            let target = Target::new(self.stand.gateway(), &format!("/async-function/{flow}-{calls}"), 32);
+            let processes = vec![&self.stand.flows[at], &self.stand.gateway];
+            arms.push(Arm::new(name, Durability::Flushed, Way::Header(self.reports.clone()), target, processes));
+        }
         if let Ok(restate) = &self.restate {
-            for (name, service) in [(THEIRS, &restate.prompt), ("Restate, as shipped", &restate.shipped)] {
+            for (name, service) in [(THEIRS, &restate.prompt), (THEIRS_AS_SHIPPED, &restate.shipped)] {
                 let processes = vec![&restate.server, &service.process];
                 arms.push(Arm::new(name, Durability::Flushed, Way::Answer, restate.target(service, calls), processes));
             }
@@ -172,7 +189,8 @@ impl Systems {
     fn notes(&self, chains: &[usize]) -> Vec<String> {
         let mut notes = vec![
             "Faasflow, in phases: a phase is a call; each, the first too, is in the file of the local gateway's queue and".to_owned(),
-            "flushed before it is accepted. In one phase, and by hand: calls straight to the function, and nothing is written.".to_owned(),
+            "flushed before it is accepted. With records, each result is in the gateway's store and flushed before the next phase is".to_owned(),
+            "queued. In one phase, and by hand: calls straight to the function, and nothing is written.".to_owned(),
         ];
         match &self.restate {
             Ok(_) => notes.extend([
@@ -211,7 +229,12 @@ fn table(durability: Durability) -> Table {
         Durability::Snapshot => "in Redis's memory, with snapshots",
         Durability::Nothing => "nothing is kept",
     };
-    Table::new(&[durability, "calls", "clients", "p50", "floor", "p99", "flows/s", "cpu each", "flows", "spread"])
+    Table::new(&heads(durability, "calls"))
+}
+
+/// The column titles of [`cells`]. The first says what survives a crash, and the second what is counted.
+fn heads<'a>(durability: &'a str, counted: &'a str) -> [&'a str; 10] {
+    [durability, counted, "clients", "p50", "floor", "p99", "flows/s", "cpu each", "flows", "spread"]
 }
 
 /// The least time that a chain needs.
@@ -234,17 +257,18 @@ fn median_of(arms: &[Arm<'_>], name: &str) -> Option<f64> {
     arms.iter().find(|arm| arm.name == name).map(|arm| median(&mut arm.latencies_us()))
 }
 
-/// An arm as a line of its table, and as rows.
-fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<String>, Vec<Row>) {
+/// An arm as a line of its table, and as rows. The names of the rows have this prefix before the number of calls or
+/// items. The floor is in microseconds.
+fn cells(arm: &Arm<'_>, prefix: &str, count: usize, clients: usize, floor: Option<f64>) -> (Vec<String>, Vec<Row>) {
     let mut latencies_us = arm.latencies_us();
     let (p50, p99) = (median(&mut latencies_us), percentile(&mut latencies_us, 0.99));
     let (rate, samples) = (median(&mut arm.rates()), latencies_us.len());
     let line = vec![
         arm.name.to_owned(),
-        calls.to_string(),
+        count.to_string(),
         clients.to_string(),
         format!("{:.2} ms", p50 / 1e3),
-        floor.for_durability(arm.durability).map_or_else(|| "-".to_owned(), |floor| format!("{:.2} ms", floor / 1e3)),
+        floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.2} ms", floor / 1e3)),
         format!("{:.2} ms", p99 / 1e3),
         if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") },
         format!("{:.0} us", arm.processor_us()),
@@ -259,13 +283,12 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
     let name = arm.name.to_lowercase().replace([',', ':'], "").replace(' ', "-");
     let rounds = arm.rates().len();
     let row = |what: &str, value, unit, floor, samples| Row {
-        name: format!("peers-{durability}-{name}-{calls}-{clients}-{what}"),
+        name: format!("peers-{durability}-{name}-{prefix}{count}-{clients}-{what}"),
         value,
         unit,
         floor,
         samples,
     };
-    let floor = floor.for_durability(arm.durability);
     let rows = vec![
         row("p50", p50, "us", floor, samples),
         row("p99", p99, "us", None, samples),
@@ -275,23 +298,47 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
     (line, rows)
 }
 
-/// The bound for this number of clients, if there is one, as a row and as text.
-fn bound(arms: &[Arm<'_>], clients: usize) -> Option<(Row, String)> {
+/// The bounds for this number of clients, as rows and as text.
+fn bounds(arms: &[Arm<'_>], clients: usize) -> Vec<(Row, String)> {
     let of = |name| arms.iter().find(|arm| arm.name == name);
-    let (ours, theirs) = (of(OURS)?, of(THEIRS)?);
-    let row = |name: &str, value, samples| Row { name: name.to_owned(), value, unit: "x", floor: Some(1.0), samples };
-    let phases = format!("{MANY} phases on disk, {clients} client{}", if clients == 1 { "" } else { "s" });
-    match clients {
-        1 => {
-            let ratio = median_ratio(&ours.medians(), &theirs.medians());
-            let note = format!("{phases}: {ratio:.2} x Restate's time with TCP_NODELAY (at most 0.5).");
-            Some((row("async-10-vs-restate", ratio, ours.medians().len()), note))
+    let Some(theirs) = of(THEIRS) else { return Vec::new() };
+    let row = |name: String, value, samples| Row { name, value, unit: "x", floor: Some(1.0), samples };
+    let mut bounds = Vec::new();
+    for (ours, records, with, least) in [(OURS, "", "", 3), (OURS_WITH_RECORDS, "-records", " with records", 2)] {
+        let Some(ours) = of(ours) else { continue };
+        let phases = format!("{MANY} phases{with} on disk, {}", clients_text(clients));
+        match clients {
+            1 => {
+                let ratio = median_ratio(&ours.medians(), &theirs.medians());
+                let note = format!("{phases}: {ratio:.2} x Restate's time with TCP_NODELAY (at most 0.5).");
+                bounds.push((row(format!("async-10{records}-vs-restate"), ratio, ours.medians().len()), note));
+            }
+            32 => {
+                let ratio = median_ratio(&ours.rates(), &theirs.rates());
+                let note = format!("{phases}: {ratio:.2} x its workflows a second (at least {least}).");
+                bounds.push((row(format!("async-10{records}-rate-vs-restate"), ratio, ours.rates().len()), note));
+            }
+            _ => {}
         }
-        32 => {
-            let ratio = median_ratio(&ours.rates(), &theirs.rates());
-            let note = format!("{phases}: {ratio:.2} x its workflows a second (at least 3).");
-            Some((row("async-10-rate-vs-restate", ratio, ours.rates().len()), note))
-        }
-        _ => None,
+    }
+    bounds
+}
+
+/// A number of clients in a sentence.
+fn clients_text(clients: usize) -> String {
+    format!("{clients} client{}", if clients == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_say_what_was_counted() {
+        let target = Target::new(([127, 0, 0, 1], 1).into(), "/", 0);
+        let arm = Arm::new(OURS, Durability::Flushed, Way::Answer, target, Vec::new());
+        let names = |prefix| cells(&arm, prefix, 100, 8, None).1.into_iter().map(|row| row.name);
+        assert_eq!(names("").next().unwrap(), "peers-flushed-faasflow-in-phases-100-8-p50");
+        assert_eq!(names("fan-").next().unwrap(), "peers-flushed-faasflow-in-phases-fan-100-8-p50");
     }
 }

@@ -19,6 +19,10 @@ pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
 pub(crate) enum Role {
     /// A flow with this number of calls and the settings in the environment.
     Flow { calls: usize, sync: bool },
+    /// The same flow with the gateway's store, in which it remembers its requests or not.
+    Stored { calls: usize, sync: bool, records: bool },
+    /// The same flow, which remembers its requests in the Redis server at this port.
+    OnRedis { calls: usize, redis: u16 },
     /// A flow with this number of branches, each of which is one call.
     Parallel { branches: usize, sync: bool },
     /// A flow that calls the function asynchronously for each item of an array.
@@ -50,9 +54,9 @@ impl Role {
         Ok(Some(serde_json::from_slice(text.as_encoded_bytes())?))
     }
 
-    /// Whether it is a flow that needs a store.
+    /// Whether it is a flow that uses the gateway's store.
     pub(crate) fn needs_store(&self) -> bool {
-        matches!(self, Role::Parallel { sync: false, .. } | Role::ForEach)
+        matches!(self, Role::Stored { .. } | Role::Parallel { sync: false, .. } | Role::ForEach)
     }
 
     /// Runs until the process is killed or its parent is gone.
@@ -68,7 +72,10 @@ impl Role {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
             // A complete deployed program, with its own runtime.
-            Role::Flow { calls, sync } => serve(faasflow_benches_deployed::flow(calls, sync)?)?,
+            Role::Flow { calls, sync } | Role::Stored { calls, sync, .. } => {
+                serve(faasflow_benches_deployed::flow(calls, sync)?)?
+            }
+            Role::OnRedis { calls, .. } => serve(faasflow_benches_deployed::flow(calls, false)?)?,
             Role::Parallel { branches, sync } => serve(parallel(branches, sync)?)?,
             Role::ForEach => serve(for_each()?)?,
             Role::ParallelByHand { port, branches, function_port } => {

@@ -118,7 +118,7 @@ async fn set_and_get(arm: &Arm, value: &Bytes, length: Duration) -> Result<Vec<f
     Ok(took_us)
 }
 
-async fn redis(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failure> {
+pub(crate) async fn redis(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failure> {
     let folder = folder.join("redis");
     std::fs::create_dir(&folder)?;
     let port = free_port()?;
@@ -130,7 +130,7 @@ async fn redis(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failur
     Ok((well(Arc::new(manager)).await?, server))
 }
 
-async fn minio(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failure> {
+pub(crate) async fn minio(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failure> {
     let program = tool("minio").ok_or("`cargo xtask e2e state` builds it")?;
     let (port, console) = (free_port()?, free_port()?);
     let address = format!("127.0.0.1:{port}");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use arguments::Arguments;
-use keys::Keys;
+use keys::{Keys, KillTime};
 use load::Load;
 use schedule::Target;
 use shape::Shape;
@@ -46,10 +46,10 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     let mut stand = Stand::start(folder, arguments.shape, tally).await?;
     let load = Load::start(arguments.requests, arguments.shape, &stand, tally);
     let mut progress = Progress::new(arguments.requests);
-    let mut made = [0_usize; Target::ALL.len()];
+    let (mut made, mut killed) = ([0_usize; Target::ALL.len()], Vec::new());
     for kill in schedule::schedule(arguments.seed, arguments.requests, arguments.kills) {
         until_ended(tally, kill.after, &mut progress).await?;
-        stand.restart(kill.target, kill.pause).await?;
+        killed.push(stand.restart(kill.target, kill.pause).await?);
         made[kill.target as usize] += 1;
         progress.kills += 1;
     }
@@ -79,6 +79,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
         ("steps", keys.distinct().to_string()),
         ("steps executed more than once", keys.repeated().to_string()),
         ("the most executions of one step", keys.most().to_string()),
+        ("repetitions without a kill in", keys.unexplained(&killed, arguments.shape).to_string()),
         ("steps with different inputs", keys.different().to_string()),
         ("joins fired", keys.joins().to_string()),
         ("kills", format!("{} ({})", made.iter().sum::<usize>(), kills.join(", "))),
@@ -92,7 +93,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     if made.iter().sum::<usize>() != arguments.kills {
         faults.push(format!("{} kills were made, not {}", made.iter().sum::<usize>(), arguments.kills));
     }
-    faults.extend(step_faults(&keys, arguments.shape, tally.ended()));
+    faults.extend(step_faults(&keys, &killed, arguments.shape, tally.ended()));
     if faults.is_empty() {
         return Ok(());
     }
@@ -103,7 +104,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
 }
 
 /// Faults in the steps, after all requests have ended.
-fn step_faults(keys: &Keys, shape: Shape, ended: usize) -> Vec<String> {
+fn step_faults(keys: &Keys, killed: &[KillTime], shape: Shape, ended: usize) -> Vec<String> {
     let mut faults = Vec::new();
     // With fewer, a request has ended although one of its steps was never executed. With more, a step was executed under two keys.
     for (what, found, expected) in [
@@ -113,6 +114,10 @@ fn step_faults(keys: &Keys, shape: Shape, ended: usize) -> Vec<String> {
         if found != ended * expected {
             faults.push(format!("{found} {what}, not {}", ended * expected));
         }
+    }
+    let unexplained = keys.unexplained(killed, shape);
+    if unexplained > 0 {
+        faults.push(format!("{unexplained} steps were repeated more often than the kills can explain"));
     }
     if keys.different() > 0 {
         faults.push(format!("{} steps had different inputs when they were repeated", keys.different()));

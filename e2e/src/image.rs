@@ -6,6 +6,7 @@ use crate::apart::Apart;
 use crate::docker::{self, Docker, Engine, stand_ins};
 use crate::openfaas;
 use crate::suite::Suite;
+use crate::tools;
 
 mod builds;
 mod compose;
@@ -39,6 +40,9 @@ pub(crate) async fn install(extent: Extent) -> Result<(), String> {
     if extent != Extent::Podman {
         openfaas::install_faas_cli().await?;
     }
+    if matches!(extent, Extent::Short | Extent::Long) {
+        tools::rust_target(&own_target()).await?;
+    }
     if extent != Extent::Short {
         stand_ins::functions::install().await?;
         podman::install().await?;
@@ -62,6 +66,11 @@ pub(crate) async fn run_long(suite: Suite, apart: Apart) -> Result<(), String> {
 /// This machine's processor, as Docker and Go call it.
 fn processor() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+/// The target of a static program for this machine's processor.
+fn own_target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
 /// The state that the checks share.
@@ -95,8 +104,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
         provider::run(suite, &docker).await?;
         return provider::podman::run(suite).await;
     }
-    let own = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    stand_ins::rust(&docker, apart, &[&own]).await?;
+    stand_ins::rust(&docker, apart, &[&own_target()]).await?;
     suite.not_done(
         "the images that the template builds on",
         "none can be pulled; stand-ins of the same names are made of Debian and of this machine's toolchain",

@@ -5,6 +5,7 @@ mod apart;
 mod chaos;
 mod client;
 mod docker;
+mod gateway_store;
 mod image;
 mod kubernetes;
 mod openfaas;
@@ -16,6 +17,7 @@ mod state;
 mod suite;
 mod tools;
 mod tracing;
+mod ui;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["openfaas"] => run("openfaas", openfaas::run),
         ["state"] => run("state", state::run),
         ["tracing"] => run("tracing", tracing::run),
+        ["ui"] => run("ui", ui::run),
         ["image"] => run_apart("image", image::install(image::Extent::Long), image::run_long),
         ["image", "--short"] => run_apart("image, short", image::install(image::Extent::Short), image::run_short),
         ["image", "--functions"] => {
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
         },
         _ => {
             eprintln!(
-                "name a suite: image [--short | --functions | --podman], kubernetes, openfaas, state, tracing; or use `install`"
+                "name a suite: image [--short | --functions | --podman], kubernetes, openfaas, state, tracing, ui; or use `install`"
             );
             ExitCode::from(2)
         }
@@ -79,6 +82,7 @@ async fn install(suite: Suite) -> Result<(), String> {
     suite.check_within(BUILDS, "the parts of OpenFaaS, Redis and Prometheus", openfaas::install()).await;
     suite.check_within(BUILDS, "MinIO and Redis", state::install()).await;
     suite.check_within(BUILDS, "Jaeger", tracing::install()).await;
+    suite.check_within(BUILDS, "Chromium", ui::install()).await;
     match apart::impossible() {
         Some(why) => suite.not_done("the Docker engine", &why),
         None => suite.check_within(BUILDS, "the Docker engine", image::install(image::Extent::Short)).await,

@@ -9,6 +9,7 @@ mod faults;
 mod graphs;
 mod invocations;
 mod photos;
+mod records;
 mod stand;
 
 use stand::{Programs, Stand};
@@ -40,8 +41,9 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         invocations::run(&suite, &stand).await;
         photos::run(&suite, &stand).await;
         graphs::run(&suite, &stand).await;
-        cli::run(&suite, &stand, &programs).await;
         faults::run(&suite, &stand).await;
+        records::run(&suite, &stand).await;
+        cli::run(&suite, &stand, &programs).await;
         if let Some(stand) = Arc::into_inner(stand) {
             stand.stop().await?;
         }

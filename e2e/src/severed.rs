@@ -22,7 +22,7 @@ enum Phase {
     Severed,
 }
 
-/// A proxy in front of a Redis server.
+/// A proxy in front of a store: a Redis server, or the store of the local gateway.
 pub(crate) struct Severable {
     port: u16,
     phase: Arc<watch::Sender<Phase>>,
@@ -31,7 +31,7 @@ pub(crate) struct Severable {
 
 impl Severable {
     /// Starts a proxy in front of this local port.
-    pub(crate) async fn start(redis_port: u16) -> Result<Severable, String> {
+    pub(crate) async fn start(store_port: u16) -> Result<Severable, String> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
         let phase = Arc::new(watch::Sender::new(Phase::Open));
@@ -39,7 +39,7 @@ impl Severable {
         let passing = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(pass(client, redis_port, state.clone()));
+                connections.spawn(pass(client, store_port, state.clone()));
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -69,12 +69,12 @@ impl Severable {
 }
 
 /// Forwards a connection until either side closes it, or it is severed.
-async fn pass(client: TcpStream, redis_port: u16, phase: Arc<watch::Sender<Phase>>) {
+async fn pass(client: TcpStream, store_port: u16, phase: Arc<watch::Sender<Phase>>) {
     let mut watching = phase.subscribe();
     if *watching.borrow() == Phase::Severed {
         return;
     }
-    let Ok(server) = TcpStream::connect(("127.0.0.1", redis_port)).await else { return };
+    let Ok(server) = TcpStream::connect(("127.0.0.1", store_port)).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let requests = async {
@@ -101,8 +101,9 @@ async fn pass(client: TcpStream, redis_port: u16, phase: Arc<watch::Sender<Phase
     }
 }
 
-/// Whether this creates an entry, with a script that has its key. Reads of entries are not scripts.
+/// Whether this creates an entry. On Redis, a script creates it; reads of entries are not scripts. In the gateway's store, a POST
+/// creates it; reads of entries do not have their keys in the path.
 fn is_claim(sent: &[u8]) -> bool {
     let contains = |text: &[u8]| sent.windows(text.len()).any(|window| window == text);
-    contains(b"EVAL") && contains(b"entry/")
+    (contains(b"EVAL") && contains(b"entry/")) || (contains(b"POST /state/value?") && contains(b"key=entry"))
 }

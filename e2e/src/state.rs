@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use faasflow_testkit::conformance;
 
-use crate::suite::Suite;
+use crate::suite::{Suite, expect};
 use crate::tools;
 
 mod backend;
@@ -15,9 +15,11 @@ mod flows;
 mod graphs;
 mod large;
 mod photos;
+mod records;
 mod tls;
 
 pub(crate) use backend::Backend;
+use backend::Manager;
 
 /// MinIO publishes no versions of its module; this is the commit of 12 February 2026.
 const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
@@ -55,6 +57,7 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         conformance_of(&suite, backend).await;
         flows::run(&suite, backend).await;
         graphs::run(&suite, backend).await;
+        records::run(&suite, backend).await;
         faults::run(&suite, backend).await;
         large::run(&suite, backend).await;
         photos::run(&suite, backend).await;
@@ -78,4 +81,10 @@ async fn conformance_of(suite: &Suite, backend: &Arc<Backend>) {
     suite.note("conformance: it supports conditional writes", conditions, took);
     let ending = if report.supports_end_request() { Ok(()) } else { Err("it does not".to_owned()) };
     suite.note("conformance: it can end requests with branches", ending, took);
+    let records = if report.supports_records() { Ok(()) } else { Err("it does not".to_owned()) };
+    suite.note("conformance: it can remember requests", records, took);
+    // S3 cannot notify anybody.
+    let (found, expected) = (report.supports_watches(), matches!(backend.manager(), Manager::Redis(_)));
+    let watches = expect(found == expected, || format!("it has watches: {found}, expected: {expected}"));
+    suite.note("conformance: it tells which requests have ended, if it can", watches, took);
 }

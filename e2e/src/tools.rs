@@ -99,6 +99,17 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
     in_path(program).ok_or_else(|| format!("the package {package} was installed, and there is no {program}"))
 }
 
+/// Adds a target to the toolchain, unless it has it.
+pub(crate) async fn rust_target(target: &str) -> Result<(), String> {
+    let added = Command::new("rustup").args(["target", "add", target]).output().await;
+    let added = added.map_err(|error| format!("rustup cannot be run ({error}): install it, or have it in PATH"))?;
+    if added.status.success() {
+        Ok(())
+    } else {
+        Err(format!("`rustup target add {target}`: {}", String::from_utf8_lossy(&added.stderr).trim()))
+    }
+}
+
 fn in_path(program: &str) -> Option<PathBuf> {
     // The last folder has the plugins for container networks.
     ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/usr/lib/cni"]

@@ -4,10 +4,13 @@ use crate::suite::Suite;
 
 mod calls;
 mod contexts;
+mod deliveries;
+mod graph_faults;
 mod graphs;
 mod jaeger;
 mod outage;
 mod photos;
+mod separate;
 mod stand;
 mod stop;
 mod trace;
@@ -34,6 +37,8 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     calls::run(&suite, &stand).await;
     suite.heading("graphs");
     graphs::run(&suite, &stand).await;
+    suite.heading("graphs in which something fails");
+    graph_faults::run(&suite, &stand).await;
     suite.heading("trace contexts and sampling");
     contexts::run(&suite, &stand).await;
     suite.heading("a trace server that is away");

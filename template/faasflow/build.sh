@@ -61,8 +61,9 @@ CARGO_PROFILE_RELEASE_LTO=${LTO:-${CARGO_PROFILE_RELEASE_LTO:-off}}
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-1}
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
+CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-2}
 export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \
-    CARGO_PROFILE_RELEASE_PANIC
+    CARGO_PROFILE_RELEASE_PANIC CARGO_PROFILE_RELEASE_OPT_LEVEL
 # Tests are compiled once and thrown away, so debug information and incremental builds would only cost time.
 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
 CARGO_INCREMENTAL=0
@@ -84,6 +85,24 @@ build.sh: cargo does not find `faasflow`, which is not published yet. Tell cargo
 faasflow = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT" }
 faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT" }
 TEXT
+}
+
+# Crates that do little for a request, so that they may be small rather than fast.
+small='brotli-decompressor chrono combine faasflow-otlp faasflow-state h2 hyper-rustls idna object_store prometheus quick-xml
+    redis rustls rustls-webpki ruzstd url'
+
+# Runs cargo in the release profile, with the crates above optimized for size. Cargo warns about a crate that is not there.
+cargo_release() {
+    # This writes the lock file, if there is none. If it fails, the build says why.
+    cargo metadata --format-version 1 $locked > /dev/null 2>&1 || true
+    command=$1
+    shift
+    for crate in $small; do
+        if grep -qs "^name = \"$crate\"" Cargo.lock; then
+            set -- --config "profile.release.package.$crate.opt-level=\"s\"" "$@"
+        fi
+    done
+    cargo "$command" --release --target "$TARGET" $locked "$@"
 }
 
 # Creates a package with the same dependencies and no code in the folder `placeholder`, and changes to it. An existing lock
@@ -125,7 +144,7 @@ case "${1:-}" in
     dependencies)
         rm -rf placeholder
         placeholder
-        if cargo build --release --target "$TARGET" $locked; then forget "$TARGET" --release; else in_one_step; fi
+        if cargo_release build; then forget "$TARGET" --release; else in_one_step; fi
         ;;
     test-dependencies)
         if [ "${TESTS:-0}" != 1 ]; then exit 0; fi
@@ -147,7 +166,10 @@ case "${1:-}" in
     flow)
         lock
         cd function
-        cargo build --release --target "$TARGET" $locked --bin flow || { unpublished; exit 1; }
+        # The addresses that a static program adjusts at its start take much room as a plain list. Linkers that cannot pack it warn.
+        packed=
+        case "$TARGET" in *-linux-musl) packed='-Clink-args=-z pack-relative-relocs' ;; esac
+        cargo_release rustc --bin flow -- ${packed:+"$packed"} || { unpublished; exit 1; }
         cp "$CARGO_TARGET_DIR/$TARGET/release/flow" ../flow
         echo "build.sh: the program is $(cd .. && pwd)/flow"
         ;;

@@ -19,8 +19,8 @@ a table that cannot be measured is.
                with --soak, 15 seconds of each load
   --only NAME  print this table; repeat it for several
   --soak       instead, measure memory during ten minutes of each load, after ten minutes of warm-up
-  --peers      instead, measure the same chain on Restate and goflow, installed with npm and Go into target/tools: about
-               15 minutes
+  --peers      instead, measure the same chain on Restate and goflow, and the same fan-out on Restate; they are installed
+               with npm and Go into target/tools: about 15 minutes
   --json FILE  at the end, write the comparable figures to FILE (overwriting it), as rows of name, value, unit, floor and
                samples
 
@@ -32,7 +32,7 @@ counted if valgrind is in the path.
 Exit codes: 0 success, 1 a table could not be measured, 2 the command line is wrong";
 
 /// The names of the tables, as in the program, so that a wrong name is reported before the build.
-pub(crate) const TABLES: [&str; 15] = [
+pub(crate) const TABLES: [&str; 19] = [
     "sync-chain",
     "instructions",
     "gateway",
@@ -45,6 +45,10 @@ pub(crate) const TABLES: [&str; 15] = [
     "growth",
     "tracing",
     "state",
+    "records",
+    "record-hop",
+    "record-redis",
+    "adaptive",
     "pieces",
     "queue-store",
     "queue-backlog",

@@ -7,21 +7,24 @@ use crate::command;
 
 /// The text of `chaos --help`.
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask chaos [--graph STORE] [--requests N] [--kills K] [--seed S] [--release]
+Usage: cargo xtask chaos [--graph STORE | --records STORE] [--requests N] [--kills K] [--seed S] [--release]
 
 Sends N requests through a flow with six asynchronous phases behind `faasflow up`, and kills the gateway, the flow and a
 function K times at random with SIGKILL. Then it reports how many requests were accepted, ended, were lost, ended twice
-with different results, or failed because of a kill, and how often steps ran more than once. docs/reliability.md states
-what is guaranteed.
+with different results, or failed because of a kill, and how often steps ran more than once. Each repetition of a step must
+have a kill of its own between the first execution and the last; without a store, a kill may explain two.
+docs/reliability.md states what is guaranteed.
 
-  --graph STORE  use a flow that forks into eight branches instead. One of them has a for-each of 20 items. The store
-                 for its joins is `gateway`, the store of `faasflow up`, or `redis`, which is installed
-  --requests N   the number of requests (default: 1000; with --graph, 60)
-  --kills K      the number of kills (default: 15; with --graph, 8)
-  --seed S       repeat the kills of an earlier run (default: a new seed each time)
-  --release      use release builds, for long runs
+  --graph STORE    use a flow that forks into eight branches instead. One of them has a for-each of 20 items. The store
+                   for its joins is `gateway`, the store of `faasflow up`, or `redis` or `s3` (MinIO), which are installed
+  --records STORE  remember the requests of the flow in one of these stores
+  --requests N     the number of requests (default: 1000; with --graph, 60)
+  --kills K        the number of kills (default: 15; with --graph, 8)
+  --seed S         repeat the kills of an earlier run (default: a new seed each time)
+  --release        use release builds, for long runs
 
-Exit codes: 0 no request was lost, failed or ended twice; 1 one was, or the test could not run; 2 the command line is wrong";
+Exit codes: 0 no request was lost, failed or ended twice, and no step was repeated without a kill; 1 otherwise, or if the test
+could not run; 2 the command line is wrong";
 
 /// Builds the programs, and runs the test with the remaining arguments.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {

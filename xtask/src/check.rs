@@ -10,6 +10,7 @@ mod http;
 mod includes;
 mod links;
 mod names;
+mod pages;
 mod prose;
 mod pure_core;
 mod source;
@@ -59,6 +60,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     faults.extend(files::check(root, &files));
     faults.extend(includes::check(root, &files));
     faults.extend(links::check(root, &files));
+    faults.extend(pages::check(root, &files));
     faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));
     faults.extend(glossary::check(root, &files));

@@ -17,7 +17,7 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   check                        check the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a test suite on real servers: image, kubernetes, openfaas, state, tracing
+  e2e SUITE                    run a test suite on real servers: image, kubernetes, openfaas, state, tracing, ui
   e2e image --short            the part of the image suite that CI runs
   e2e image --functions        its checks of container functions under `faasflow up`
   e2e image --podman           those of them that run with Podman
@@ -39,7 +39,7 @@ Usage: cargo xtask COMMAND
 Exit codes: 0 success, 1 failure, 2 the command line is wrong";
 
 /// The suites that need real servers.
-const SUITES: [&str; 5] = ["image", "kubernetes", "openfaas", "state", "tracing"];
+const SUITES: [&str; 6] = ["image", "kubernetes", "openfaas", "state", "tracing", "ui"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -100,7 +100,7 @@ fn wrong(what: &str) -> ExitCode {
 
 /// The root of the checkout.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the repository").to_owned()
 }
 
 /// Builds the suites with the programs they start, and runs one.

@@ -77,7 +77,8 @@ fn project(root: &Path, target: &Path, packages: &[Package]) -> Result<(), Strin
         std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    command::run(crate::command::cargo().current_dir(root).args(["build", "--quiet", "--package", "faasflow-cli"]))?;
+    // Without `--package`, its dependencies have the features that `faasflow up` gives them, so the tests have built them.
+    command::run(crate::command::cargo().current_dir(root).args(["build", "--quiet", "--bin", "faasflow"]))?;
     command::run(Command::new(target.join("debug/faasflow")).current_dir(&folder).args(["new", "packaged"]))?;
     let project = folder.join("packaged");
     let config = project.join(".cargo/config.toml");

@@ -1,4 +1,4 @@
-//! The chain of the benchmarks as a Restate service. Every call of the function is a durable step.
+//! The chain and the fan-out of the benchmarks as Restate services. Every call of the function is a durable step.
 //!
 //! `faasflow-benches-peers PORT FUNCTION_URL shipped|prompt`, until standard input is closed.
 
@@ -15,6 +15,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use restate_sdk::hyper::HyperEndpoint;
 use restate_sdk::prelude::*;
 use tokio::net::TcpListener;
+
+mod fan;
+
+use crate::fan::{PromptFan, ShippedFan};
 
 /// The header with the number of calls of a request.
 const CALLS: &str = "x-calls";
@@ -64,7 +68,7 @@ impl Function {
     }
 }
 
-/// The service on the SDK's own server.
+/// The chain on the SDK's own server.
 struct Shipped(Function);
 
 #[service(name = "Shipped")]
@@ -98,8 +102,14 @@ async fn main() -> Result<(), Failure> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?))).await?;
     let function = Function::new(url.parse()?);
     match how.as_str() {
-        "shipped" => HttpServer::new(Endpoint::builder().bind(Shipped(function)).build()).serve(listener).await,
-        "prompt" => serve_promptly(Endpoint::builder().bind(Prompt(function)).build(), listener).await?,
+        "shipped" => {
+            let endpoint = Endpoint::builder().bind(Shipped(function.clone())).bind(ShippedFan(function));
+            HttpServer::new(endpoint.build()).serve(listener).await;
+        }
+        "prompt" => {
+            let endpoint = Endpoint::builder().bind(Prompt(function.clone())).bind(PromptFan(function));
+            serve_promptly(endpoint.build(), listener).await?;
+        }
         other => return Err(format!("`{other}` is neither shipped nor prompt").into()),
     }
     Ok(())

@@ -55,7 +55,7 @@ impl Stand {
         Stand::with(flows.collect()).await
     }
 
-    /// A gateway, and flows by their names. Flows that need a store use the gateway's.
+    /// A gateway, and flows by their names. Flows with a store use the gateway's.
     pub(crate) async fn with(roles: Vec<(String, Role)>) -> Result<Stand, Failure> {
         let folder = Folder::new()?;
         std::fs::write(folder.path().join("faasflow-hmac-secret"), "0123456789abcdef0123456789abcdef\n")?;
@@ -80,6 +80,17 @@ impl Stand {
             if role.needs_store() {
                 settings.push(("state_manager", "gateway".to_owned()));
                 settings.push(("state_gateway_token", token(folder.path(), name).await?));
+            }
+            match role {
+                Role::Stored { records, .. } => {
+                    settings.push(("records", if *records { "on" } else { "off" }.to_owned()));
+                }
+                Role::OnRedis { redis, .. } => {
+                    settings.push(("state_manager", "redis".to_owned()));
+                    settings.push(("redis_url", format!("redis://127.0.0.1:{redis}")));
+                    settings.push(("records", "on".to_owned()));
+                }
+                _ => {}
             }
             flows.push(Process::start(role, port, &settings)?);
         }

@@ -1,4 +1,4 @@
-//! Restate on one node, with a service that runs the chain with its Rust SDK.
+//! Restate on one node, with services that run the chain and the fan-out with its Rust SDK.
 
 use std::path::Path;
 use std::process::Command;
@@ -66,6 +66,11 @@ impl Restate {
     pub(super) fn target(&self, service: &Service, calls: usize) -> Target {
         Target::new(self.server.address(), &format!("/{}/chain", service.name), 32)
             .header(CALLS, HeaderValue::from(calls))
+    }
+
+    /// A fan-out of the items of a JSON array, run by one of the services.
+    pub(super) fn fan(&self, service: &Service, items: Bytes) -> Target {
+        Target::with_body(self.server.address(), &format!("/{}Fan/fan", service.name), items)
     }
 }
 

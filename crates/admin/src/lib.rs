@@ -16,7 +16,7 @@
 //! ```
 //!
 //! The routes about functions, secrets, logs and the gateway itself are OpenFaaS's API, so a gateway of OpenFaaS answers most of
-//! them too. A field that such a gateway may leave out is an `Option`, or is empty. The routes about the queue are Faasflow's own.
+//! them too. A field that such a gateway may leave out is an `Option`, or is empty. The routes about the queue and about the requests of flows are Faasflow's own.
 //!
 //! The API of the gateway's store is in the module [`state`].
 //!
@@ -30,14 +30,21 @@ mod functions;
 mod info;
 mod logs;
 mod null;
+mod pages;
 mod queue;
+mod requests;
 mod routes;
 mod secrets;
 
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use logs::{LOG_DROPPED, LogLine};
+pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
+pub use requests::{
+    FlowRequest, Members, Output, Place, PlaceStatus, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestChange,
+    RequestList, RequestProblem, RequestReason, RequestStatus, RequestSummary, UnrecoveredRequest,
+};
 pub use routes::{ROUTES, Route};
 pub use secrets::{Secret, SecretName};
 

@@ -8,6 +8,8 @@ pub const FUNCTION: &str = "/system/function/{name}";
 pub const SCALE: &str = "/system/scale-function/{name}";
 /// What the gateway says of itself.
 pub const INFO: &str = "/system/info";
+/// The token of the gateway's own pages.
+pub const PAGE_TOKEN: &str = "/system/page-token";
 /// The namespaces.
 pub const NAMESPACES: &str = "/system/namespaces";
 /// The secrets of functions.
@@ -26,6 +28,26 @@ pub const DEAD_LETTERS: &str = "/system/queue/dead-letters";
 pub const DEAD_LETTER: &str = "/system/queue/dead-letters/{id}";
 /// Puts dead letters back into the queue.
 pub const REDRIVE: &str = "/system/queue/redrive";
+/// The names of the flows.
+pub const FLOWS: &str = "/system/flows";
+/// A flow as a picture.
+pub const DRAWING: &str = "/system/flows/{flow}/drawing";
+/// The requests of a flow.
+pub const REQUESTS: &str = "/system/flows/{flow}/requests";
+/// One request.
+pub const REQUEST: &str = "/system/flows/{flow}/requests/{id}";
+/// The result of a request.
+pub const RESULT: &str = "/system/flows/{flow}/requests/{id}/result";
+/// Pauses a request.
+pub const PAUSE: &str = "/system/flows/{flow}/requests/{id}/pause";
+/// Makes a request go on that was paused.
+pub const RESUME: &str = "/system/flows/{flow}/requests/{id}/resume";
+/// Ends a request.
+pub const STOP: &str = "/system/flows/{flow}/requests/{id}/stop";
+/// Starts a request again that has ended.
+pub const REDRIVE_REQUEST: &str = "/system/flows/{flow}/requests/{id}/redrive";
+/// Makes requests go on that do not move.
+pub const RECOVER: &str = "/system/flows/{flow}/recover";
 /// The metrics of the gateway. The path is outside `/system` and needs no password.
 pub const METRICS: &str = "/metrics";
 
@@ -45,4 +67,16 @@ pub fn scale(name: &str) -> String {
 #[must_use]
 pub fn dead_letter(id: u64) -> String {
     DEAD_LETTER.replace("{id}", &id.to_string())
+}
+
+/// A path below a flow: [`DRAWING`], [`REQUESTS`] or [`RECOVER`].
+#[must_use]
+pub fn of_flow(path: &str, flow: &str) -> String {
+    path.replace("{flow}", flow)
+}
+
+/// A path below a request of a flow, such as [`REQUEST`] or [`STOP`]. Ids of requests need no escaping either.
+#[must_use]
+pub fn of_request(path: &str, flow: &str, id: &str) -> String {
+    of_flow(path, flow).replace("{id}", id)
 }

@@ -31,6 +31,8 @@ pub struct QueueStats {
     pub retried: u64,
     /// Calls and callbacks given up since then.
     pub dead: u64,
+    /// Dead letters removed since then, because they were too many or too old.
+    pub dead_letters_removed: u64,
 }
 
 /// A call or callback in the queue: the answer of [`CALLS`](crate::paths::CALLS) is a list of these.

@@ -12,10 +12,20 @@ pub const STORE: &str = "/state";
 pub const VALUE: &str = "/state/value";
 /// Several values: `POST` takes [`StateKeys`]. The answer is binary, see [`ABSENT`].
 pub const VALUES: &str = "/state/values";
+/// Several new values of a request: `POST` takes keys and values, each after its length like those in the answer of [`VALUES`], and
+/// answers with [`StateCreated`].
+pub const NEW_VALUES: &str = "/state/values/new";
 /// The keys of a request: `GET` answers with [`StateListing`].
 pub const KEYS: &str = "/state/keys";
-/// All values of a request: `DELETE` removes them.
+/// A request: `DELETE` removes all of its values, `POST` begins it with a value, and `PUT` changes its status on the list of its flow.
 pub const REQUEST: &str = "/state/request";
+/// The list of a flow's requests: `GET` answers with [`StateRequests`].
+pub const REQUESTS: &str = "/state/requests";
+/// One key in several requests: `POST` takes [`StateScopes`]. The answer is binary, see [`ABSENT`].
+pub const ACROSS: &str = "/state/across";
+/// The ends of a flow's requests: the answer to `GET` goes on, and has a line of JSON for each request that ends: its id as a string, or
+/// `null` if the ends of some requests were lost.
+pub const WATCH: &str = "/state/watch";
 
 /// The parameter of the query with the name of the flow.
 pub const FLOW_PARAMETER: &str = "flow";
@@ -23,11 +33,32 @@ pub const FLOW_PARAMETER: &str = "flow";
 pub const REQUEST_PARAMETER: &str = "request";
 /// The parameter with the key of a value.
 pub const KEY_PARAMETER: &str = "key";
-/// The parameter of [`REQUEST`] that says for how many milliseconds the values that outlive the request stay.
+/// The parameter of [`REQUEST`] that says for how many milliseconds values stay: with `DELETE`, those that outlive the request; with `PUT`,
+/// all of them and the line on the list.
 pub const KEEP_PARAMETER: &str = "keep_ms";
+/// The parameter of [`REQUEST`] that says for how many milliseconds more the values that outlive the request stay.
+pub const KNOWN_PARAMETER: &str = "known_ms";
+/// The parameter with the time at which the request started, in milliseconds since the Unix epoch.
+pub const STARTED_PARAMETER: &str = "started_ms";
+/// The parameter with the status of a request, such as `running`.
+pub const STATUS_PARAMETER: &str = "status";
+/// The parameter of [`REQUESTS`] with the earliest time at which a listed request started, in milliseconds since the Unix epoch.
+pub const SINCE_PARAMETER: &str = "since_ms";
+/// The parameters of [`REQUESTS`] with the last line of the page before: when the request started, and its id.
+pub const AFTER_PARAMETERS: [&str; 2] = ["after_ms", "after"];
+/// The parameter with the largest number of lines or keys.
+pub const LIMIT_PARAMETER: &str = "limit";
 
 /// The most keys in one [`StateKeys`].
 pub const MOST_KEYS: usize = 1_000;
+/// The most lines in one [`StateRequests`].
+pub const MOST_LINES: usize = 1_000;
+/// The largest body of [`NEW_VALUES`], in bytes.
+pub const LARGEST_NEW_VALUES: usize = 256 << 10;
+/// The largest value in a body of [`NEW_VALUES`], in bytes.
+pub const LARGEST_NEW_VALUE: usize = 64 << 10;
+/// The most answers of [`WATCH`] that one function may read at once.
+pub const MOST_WATCHES: usize = 64;
 /// The longest key, flow or request id, in bytes.
 pub const LONGEST_KEY: usize = 4_096;
 
@@ -57,6 +88,15 @@ pub struct StateKeys {
     pub keys: Vec<String>,
 }
 
+/// How many of several values were created: the answer of [`NEW_VALUES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct StateCreated {
+    /// The number of values before the first one whose key existed.
+    pub created: u64,
+}
+
 /// Keys of a request: the answer of [`KEYS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -79,4 +119,44 @@ pub struct StateKey {
     pub version: String,
     /// The size of its value in bytes.
     pub bytes: u64,
+}
+
+/// The requests whose values to read: the body of [`ACROSS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateScopes {
+    /// The requests, in the order in which the values are answered.
+    pub requests: Vec<StateScope>,
+}
+
+/// A request of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateScope {
+    /// The name of the flow.
+    pub flow: String,
+    /// The request id.
+    pub request: String,
+}
+
+/// Requests of a flow: the answer of [`REQUESTS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct StateRequests {
+    /// The requests, from the newest to the oldest.
+    pub requests: Vec<StateRequest>,
+    /// Whether there are more. They follow [`AFTER_PARAMETERS`] of the last one.
+    pub more: bool,
+}
+
+/// A line of the list of requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct StateRequest {
+    /// The request id.
+    pub request: String,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// What it is doing, or how it ended, such as `running` or `success`.
+    pub status: String,
 }

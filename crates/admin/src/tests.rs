@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod requests;
+
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/admin-api.md");
 
 /// The sections of the page under headings of this kind, by heading. A section ends at the next heading of any kind.
@@ -57,6 +59,35 @@ fn samples() -> BTreeMap<&'static str, Value> {
         died_ms: 1,
         bytes: 1,
     };
+    let reason =
+        || RequestReason { place: Some(text()), step: Some(1), name: Some(text()), text: text(), code: Some(text()) };
+    let place = || Place {
+        place: text(),
+        path: vec![text()],
+        phase: 1,
+        steps: vec![text()],
+        status: PlaceStatus::Retrying,
+        began_ms: Some(1),
+        done_ms: Some(1),
+        attempts: 1,
+        reason: Some(reason()),
+        output: Some(Output { bytes: 1, content_type: Some(text()) }),
+        chosen: Some(text()),
+        members: Some(Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 }),
+    };
+    let listed = || RequestSummary { id: text(), status: RequestStatus::Running, started_ms: 1 };
+    let drawn_shape = || DrawnShape {
+        kind: text(),
+        x: 1,
+        y: 1,
+        width: 1,
+        height: 1,
+        lines: vec![text()],
+        name: text(),
+        phase: Some(1),
+        step: Some(1),
+    };
+    let drawn_edge = || DrawnEdge { points: vec![[1, 1]], queue: true, arrow: true };
     fn value(of: &impl Serialize) -> Value {
         serde_json::to_value(of).unwrap()
     }
@@ -146,6 +177,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 delivered: 1,
                 retried: 1,
                 dead: 1,
+                dead_letters_removed: 1,
             }),
         ),
         (
@@ -178,6 +210,75 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("Redrive", value(&Redrive { ids: Some(vec![1]), function: Some(text()), per_second: Some(1) })),
         ("Redriven", value(&Redriven { redriven: 1 })),
         ("Discarded", value(&Discarded { discarded: 1 })),
+        ("PageToken", value(&PageToken { token: text() })),
+        (
+            "Drawing",
+            value(&Drawing {
+                fingerprint: text(),
+                width: 1,
+                height: 1,
+                shapes: vec![drawn_shape()],
+                edges: vec![drawn_edge()],
+            }),
+        ),
+        ("DrawnShape", value(&drawn_shape())),
+        ("DrawnEdge", value(&drawn_edge())),
+        (
+            "FlowRequest",
+            value(&FlowRequest {
+                version: REQUESTS_VERSION,
+                id: text(),
+                flow: text(),
+                status: RequestStatus::Failure,
+                generation: 1,
+                started_ms: 1,
+                moved_ms: 1,
+                ended_ms: Some(1),
+                reason: Some(reason()),
+                places: vec![place()],
+            }),
+        ),
+        ("Place", value(&place())),
+        ("RequestReason", value(&reason())),
+        ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),
+        ("Members", value(&Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 })),
+        (
+            "RequestList",
+            value(&RequestList { version: REQUESTS_VERSION, requests: vec![listed()], cursor: Some(text()) }),
+        ),
+        ("RequestSummary", value(&listed())),
+        (
+            "RequestChange",
+            value(&RequestChange {
+                version: REQUESTS_VERSION,
+                id: text(),
+                status: RequestStatus::Paused,
+                generation: Some(1),
+            }),
+        ),
+        (
+            "Recovery",
+            value(&Recovery {
+                version: REQUESTS_VERSION,
+                looked_at: 1,
+                recovered: vec![RecoveredRequest { id: text(), tokens: 1 }],
+                failed: vec![UnrecoveredRequest { id: text(), reason: text() }],
+                removed: 1,
+                older_ms: 1,
+                cursor: Some(text()),
+            }),
+        ),
+        ("RecoveredRequest", value(&RecoveredRequest { id: text(), tokens: 1 })),
+        ("UnrecoveredRequest", value(&UnrecoveredRequest { id: text(), reason: text() })),
+        (
+            "RequestProblem",
+            value(&RequestProblem {
+                request_id: Some(text()),
+                reason: text(),
+                code: Some(text()),
+                status: Some(RequestStatus::Success),
+            }),
+        ),
     ])
 }
 
@@ -214,7 +315,9 @@ fn every_type_has_a_sample() {
         include_str!("functions.rs"),
         include_str!("info.rs"),
         include_str!("logs.rs"),
+        include_str!("pages.rs"),
         include_str!("queue.rs"),
+        include_str!("requests.rs"),
         include_str!("secrets.rs"),
     ];
     let defined = modules.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub struct "));
@@ -233,6 +336,13 @@ fn every_answer_is_read_as_it_is_written_and_skips_what_it_does_not_know() {
             "QueueStats" => serde_json::to_value(serde_json::from_value::<QueueStats>(value).unwrap()),
             "QueuedCall" => serde_json::to_value(serde_json::from_value::<QueuedCall>(value).unwrap()),
             "DeadLetter" => serde_json::to_value(serde_json::from_value::<DeadLetter>(value).unwrap()),
+            "Drawing" => serde_json::to_value(serde_json::from_value::<Drawing>(value).unwrap()),
+            "PageToken" => serde_json::to_value(serde_json::from_value::<PageToken>(value).unwrap()),
+            "FlowRequest" => serde_json::to_value(serde_json::from_value::<FlowRequest>(value).unwrap()),
+            "RequestList" => serde_json::to_value(serde_json::from_value::<RequestList>(value).unwrap()),
+            "RequestChange" => serde_json::to_value(serde_json::from_value::<RequestChange>(value).unwrap()),
+            "Recovery" => serde_json::to_value(serde_json::from_value::<Recovery>(value).unwrap()),
+            "RequestProblem" => serde_json::to_value(serde_json::from_value::<RequestProblem>(value).unwrap()),
             _ => return Value::Null,
         };
         again.unwrap()
@@ -277,6 +387,18 @@ fn answers_may_leave_out_any_field() {
     read::<DeadLetter>();
     read::<Redriven>();
     read::<Discarded>();
+    read::<FlowRequest>();
+    read::<Place>();
+    read::<RequestReason>();
+    read::<Output>();
+    read::<Members>();
+    read::<RequestList>();
+    read::<RequestSummary>();
+    read::<RequestChange>();
+    read::<Recovery>();
+    read::<RecoveredRequest>();
+    read::<UnrecoveredRequest>();
+    read::<RequestProblem>();
 }
 
 /// Go writes a field that is not set as null.

@@ -9,7 +9,12 @@ use clap_complete::Shell;
 use faasflow_core::RequestId;
 
 mod examples;
+mod gateway;
+mod requests;
 mod values;
+
+pub(crate) use gateway::Gateway;
+pub(crate) use requests::{ListRequests, OneRequest, RedriveRequests, Requests, RequestsCommand, SomeRequests};
 
 use values::{address, count, duration, ip_address, letter_id, limit, method, pair, port, request_id};
 
@@ -31,6 +36,8 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Show what functions logged, for one request or for one function
     Logs(Logs),
+    /// List requests, show what has become of one, and pause, stop or redrive them
+    Requests(Requests),
     /// Draw a flow: its phases and steps
     Graph(Graph),
     /// Show the settings of flows and where each value comes from
@@ -145,22 +152,6 @@ pub(crate) struct New {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Gateway {
-    /// The URL of the gateway, with USER:PASSWORD@ before the host if it requires them [default: $OPENFAAS_URL, or
-    /// http://127.0.0.1:8080]
-    // The variable may hold a password, so the default is not shown as it is.
-    #[arg(
-        long,
-        short,
-        global = true,
-        default_value_t = crate::environment::gateway(),
-        hide_default_value = true,
-        value_name = "URL"
-    )]
-    pub(crate) gateway: String,
-}
-
-#[derive(Args, Debug)]
 #[command(after_help = examples::HEALTH)]
 pub(crate) struct Health {
     #[command(flatten)]
@@ -177,6 +168,10 @@ pub(crate) struct Invoke {
     /// Queue the call and print its ID, without waiting for the answer
     #[arg(long = "async", short)]
     pub(crate) asynchronous: bool,
+    /// If the flow goes on through the queue, wait until the request has ended, or for this time, and print its result
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = duration,
+        conflicts_with = "asynchronous")]
+    pub(crate) wait: Option<Option<Duration>>,
     /// Add a query parameter; can be repeated
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) query: Vec<(String, String)>,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
-use faasflow_http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, MOST_HEADERS, read_body};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -56,7 +56,9 @@ impl Client {
             })
             .transpose()?;
         let base = parsed.to_string().trim_end_matches('/').to_owned();
-        Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
+        // A function may answer with as many headers as the local gateway passes on.
+        let http = HttpClient::with_most_headers(Duration::from_secs(5), MOST_HEADERS);
+        Ok(Client { base, authorization, http })
     }
 
     /// The URL without user and password.

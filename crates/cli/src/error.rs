@@ -33,6 +33,8 @@ pub(crate) enum Exit {
     Unreachable = 3,
     /// A file, a setting or a flow definition cannot be used.
     Unusable = 4,
+    /// The time was over before the request had ended.
+    NotEnded = 5,
 }
 
 impl Failure {
@@ -65,6 +67,11 @@ impl Failure {
     /// Adds a remedy.
     pub(crate) fn help(self, help: impl Into<String>) -> Failure {
         self.map(|problem| problem.help(help))
+    }
+
+    /// Whether one of the problems has this code.
+    pub(crate) fn has_code(&self, code: Code) -> bool {
+        matches!(self, Failure::Problems { problems, .. } if problems.iter().any(|problem| problem.code() == code))
     }
 
     fn map(self, change: impl FnOnce(Problem) -> Problem) -> Failure {

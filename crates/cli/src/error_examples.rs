@@ -27,7 +27,7 @@ fn examples_about_the_command_line_are_real() {
         source: io::ErrorKind::AddrInUse.into(),
     };
     errors_page::compare([
-        printed(crate::invoke::keys("@secret.txt").unwrap_err()),
+        printed(crate::signing_key::keys("@secret.txt").unwrap_err()),
         printed(crate::new::not_written(Path::new("stack.yml"), &denied)),
         printed(io::Error::from_raw_os_error(28).into()),
         printed(occupied.into()),

@@ -1,18 +1,31 @@
 //! `faasflow invoke`
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _};
+use std::time::Duration;
 
-use faasflow_core::Unreadable;
 use faasflow_core::code;
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use tokio::time::Instant;
 
 use crate::args::Invoke;
-use crate::client::{Client, error_code, is_unknown_function};
+use crate::client::{Answer, Client, error_code, is_unknown_function};
 use crate::error::Failure;
+use crate::flow_failure::reason;
+use crate::requests::api::FlowApi;
+use crate::requests::{result, wait};
+use crate::signing_key::keys;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// How long a flow is asked to hold its answer. A gateway may give up after a minute. On a terminal the time is shorter,
+/// because progress is shown only after the answer.
+const FIRST_WAIT: Duration = Duration::from_secs(20);
+const FIRST_WAIT_ON_TERMINAL: Duration = Duration::from_secs(1);
+/// How often the result of a request that has ended is asked for, if the flow or its store is away.
+const RESULT_ATTEMPTS: u32 = 5;
 
 pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let client = Client::new(&invoke.gateway)?;
@@ -32,9 +45,17 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     if let Some(content_type) = &invoke.content_type {
         headers.insert(http::header::CONTENT_TYPE, header_value("content-type", content_type)?);
     }
-    if let (Some(header), Some(key)) = (&invoke.sign, &invoke.key) {
-        let signature = keys(key)?.sign([body.as_slice()]);
+    let keys = invoke.key.as_deref().map(keys).transpose()?;
+    if let (Some(header), Some(keys)) = (&invoke.sign, &keys) {
+        let signature = keys.sign([body.as_slice()]);
         headers.insert(header_name(header)?, header_value(header, &signature)?);
+    }
+    let deadline = invoke.wait.map(|limit| limit.map(|limit| (limit, Instant::now() + limit)));
+    if let Some(limit) = invoke.wait {
+        let first = if std::io::stderr().is_terminal() { FIRST_WAIT_ON_TERMINAL } else { FIRST_WAIT };
+        let seconds = limit.map_or(first, |limit| limit.min(first)).as_millis().div_ceil(1000);
+        let value = HeaderValue::try_from(format!("wait={seconds}")).expect("it has only ASCII characters");
+        headers.entry(PREFER).or_insert(value);
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&invoke.query);
@@ -60,40 +81,53 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
         let failure = if body.trim().is_empty() { failure } else { failure.because_text(reason(&body)) };
         return Err(failure.help(logs.as_deref().unwrap_or("find out more in the log of the function")));
     }
-    let mut stdout = std::io::stdout().lock();
     if invoke.asynchronous {
-        writeln!(stdout, "{}", text(headers::CALL_ID))?;
+        say!("{}", text(headers::CALL_ID));
         eprintln!(
             "The call is queued; the line above is its ID. `faasflow queue list` shows calls that are not finished."
         );
         hint(logs.as_deref());
-    } else {
-        if answer.status == http::StatusCode::ACCEPTED {
-            let id = text(headers::REQUEST_ID);
-            eprintln!("The first phase is done; the rest of request {id} runs through the queue.");
-            hint(logs.as_deref());
-        }
-        stdout.write_all(&answer.body)?;
-        // On a terminal, end the line so that the prompt starts on a new one. Programs get the exact bytes.
-        if stdout.is_terminal() && !answer.body.is_empty() && !answer.body.ends_with(b"\n") {
-            writeln!(stdout)?;
-        }
-        stdout.flush()?;
+        return Ok(());
     }
-    Ok(())
+    if answer.status == http::StatusCode::ACCEPTED {
+        let id = text(headers::REQUEST_ID);
+        // While the caller has waited, more phases than the first may have ended.
+        match deadline {
+            Some(_) => eprintln!("Request {id} goes on in the background."),
+            None => eprintln!("The first phase is done; the rest of request {id} runs through the queue."),
+        }
+        hint(logs.as_deref());
+        if let Some(deadline) = deadline {
+            return wait_for_result(&client, &invoke.name, &answer, keys, deadline).await;
+        }
+    }
+    result::print(&answer.body)
 }
 
-/// Why a function failed. A flow answers with JSON that names the phase, the step and the reason; other functions answer
-/// with any text.
-fn reason(body: &str) -> String {
-    let failure: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let part = |name: &str| failure.as_ref().and_then(|failure| failure[name].as_str());
-    let phase = failure.as_ref().and_then(|failure| failure["phase"].as_u64());
-    match (phase, part("step"), part("reason")) {
-        (Some(phase), Some(step), Some(reason)) => format!("phase {phase}, {step}: {reason}"),
-        (_, _, Some(reason)) if part("request_id").is_some() => reason.to_owned(),
-        _ => body.trim_end().to_owned(),
-    }
+/// Waits until the request of an answer has ended, and prints its result.
+async fn wait_for_result(
+    client: &Client,
+    name: &str,
+    answer: &Answer,
+    keys: Option<Keys>,
+    deadline: Option<(Duration, Instant)>,
+) -> Result<(), Failure> {
+    let flow = name.split('/').next().unwrap_or_default();
+    // A flow says where its request is only if it remembers it.
+    let id = answer.headers.get(headers::REQUEST_ID).filter(|_| answer.headers.contains_key(LOCATION));
+    let Some(id) = id.and_then(|id| id.to_str().ok()) else {
+        let what = format!("the request was accepted, but `{flow}` does not say what becomes of it");
+        return Err(Failure::failed(code::CANNOT_WAIT, what)
+            .because_text("it does not remember its requests, or it is not a flow")
+            .help("give the flow a state manager in which it can remember its requests, or leave out `--wait`"));
+    };
+    // A flow with `verify_request` wants this to be signed as well.
+    let api = match keys {
+        Some(keys) => FlowApi::new(client, Some(keys)),
+        None => FlowApi::unsigned(client),
+    };
+    wait::until_end(&api, flow, id, deadline).await?;
+    result::fetch(&api, flow, id, None, RESULT_ATTEMPTS).await
 }
 
 /// Prints a hint, to people only.
@@ -103,22 +137,6 @@ fn hint(text: Option<&str>) {
     {
         eprintln!("{text}");
     }
-}
-
-pub(crate) fn keys(key: &str) -> Result<Keys, Failure> {
-    let text = match key.strip_prefix('@') {
-        None => key.to_owned(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            let failure =
-                Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the signing key cannot be read from `{path}`"));
-            failure
-                .because(&Unreadable::from(error))
-                .help("name the file that holds the key, as in `--key @secrets/faasflow-hmac-secret`")
-        })?,
-    };
-    Keys::parse(&text).map_err(|error| {
-        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "the value of `--key` contains no key").help(error.help())
-    })
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Failure> {
@@ -136,21 +154,4 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
         )
         .help("remove them, or send the value in the body")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_failure_of_a_flow_is_printed_as_text() {
-        let body = r#"{"request_id":"a","phase":2,"step":"function `resize`","reason":"it is away","code":"FF0303"}"#;
-        assert_eq!(reason(body), "phase 2, function `resize`: it is away");
-        assert_eq!(
-            reason(r#"{"request_id":"a","reason":"the signature is missing","code":"FF0407"}"#),
-            "the signature is missing"
-        );
-        assert_eq!(reason("exit status 3\n"), "exit status 3");
-        assert_eq!(reason(r#"{"reason":"another form"}"#), r#"{"reason":"another form"}"#);
-    }
 }

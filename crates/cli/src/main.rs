@@ -20,6 +20,7 @@ mod error;
 #[cfg(test)]
 mod error_examples;
 mod explain;
+mod flow_failure;
 mod gateway_error;
 mod graph;
 mod health;
@@ -29,7 +30,9 @@ mod man;
 mod new;
 mod progress;
 mod queue;
+mod requests;
 mod screen;
+mod signing_key;
 mod up;
 
 use std::process::ExitCode;
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             Command::New(new) => new::run(&new),
             Command::Invoke(invoke) => invoke::run(invoke).await,
             Command::Logs(logs) => logs::run(logs).await,
+            Command::Requests(requests) => requests::run(requests).await,
             Command::Graph(graph) => graph::run(graph).await,
             Command::Config(config) => config::run(&config),
             Command::Check(check) => check::run(check).await,

@@ -75,8 +75,12 @@ async fn list(client: &Client, limit: usize) -> Result<(), Failure> {
         ]
     });
     table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>())?;
-    let QueueStats { depth, in_flight, dead_letters, .. } = stats;
-    eprintln!("{depth} in the queue, {in_flight} in flight, {}", letters(dead_letters));
+    let QueueStats { depth, in_flight, dead_letters, dead_letters_removed, .. } = stats;
+    let removed = match dead_letters_removed {
+        0 => String::new(),
+        removed => format!(" ({removed} more were removed, because they were too many or too old)"),
+    };
+    eprintln!("{depth} in the queue, {in_flight} in flight, {}{removed}", letters(dead_letters));
     Ok(())
 }
 
@@ -158,7 +162,7 @@ fn all_were_there(which: &Which, done: u64) -> Result<(), Failure> {
     }
 }
 
-fn table(heads: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -48,6 +48,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let gateway = options.start(events).await?;
     let (screen, written) = Screen::start()?;
     screen.line(format!("The gateway is at {}", gateway.url()));
+    screen.line(format!("The dashboard is at {}", gateway.dashboard_url()));
     if up.basic_auth {
         say_how_to_log_in(&screen, &gateway, &secrets);
     } else if !up.host.is_loopback() {

@@ -217,6 +217,18 @@ codes! {
     DISGUISED_ENVELOPE = "FF0411", "an envelope was sent as an ordinary body";
     PAYLOAD_GONE = "FF0412", "the payload of a phase is gone";
     NO_STATE_MANAGER = "FF0413", "the payload of a phase is in a state manager that the flow does not have";
+    IN_PROGRESS = "FF0414", "another delivery of the phase is still in progress";
+    ID_TAKEN = "FF0415", "another request has this id";
+    UNKNOWN_REQUEST = "FF0416", "the flow knows no request with this id";
+    REQUEST_EXPIRED = "FF0417", "the record of a request has expired";
+    BAD_API_REQUEST = "FF0418", "a request to the API of a flow function cannot be understood";
+    NOT_POSSIBLE = "FF0419", "a request cannot do that in its status";
+    NO_RECORDS = "FF0420", "the flow does not remember its requests";
+    TOO_MANY_WAIT = "FF0421", "too many callers wait for requests to end";
+    REQUEST_STOPPED = "FF0422", "someone stopped the request";
+    SIGNED_TOO_LONG_AGO = "FF0423", "a request to the API of a flow function was signed too long ago";
+    BAD_REQUEST_ID = "FF0424", "the id that a caller gave its request is not valid";
+    UNREADABLE_RECORD = "FF0425", "the record of a request cannot be read";
 
     // 05: state.
     STATE_UNREACHABLE = "FF0501", "the state manager cannot be reached";
@@ -275,6 +287,7 @@ codes! {
     GATEWAY_FAILED = "FF0734", "the gateway itself failed";
     REQUEST_LOOP = "FF0735", "a request comes back to the gateway again and again";
     BAD_NAME_IN_PATH = "FF0736", "no function can have the name in a path";
+    NOT_A_FLOW = "FF0737", "a function does not answer about requests";
 
     // 08: stack files.
     BAD_STACK_FILE = "FF0801", "the stack file does not have the expected structure";
@@ -313,6 +326,12 @@ codes! {
     NO_FOLDER = "FF0924", "a folder was expected";
     INPUT_OUTPUT = "FF0925", "the system refused to read or write";
     NO_SUCH_CODE = "FF0926", "the error code does not exist";
+    NO_REQUEST = "FF0927", "no flow knows the request";
+    NOT_ENDED = "FF0928", "a request has not ended in time";
+    CANNOT_WAIT = "FF0929", "the command cannot wait for a request";
+    NOT_CHANGED = "FF0930", "a flow refuses to change a request";
+    NEEDS_YES = "FF0931", "nobody can be asked whether to go on";
+    REQUEST_FAILED = "FF0932", "a request has failed or was stopped";
 
     // 10: container engines.
     NO_CONTAINER_ENGINE = "FF1001", "no container engine was found";

@@ -15,23 +15,30 @@ use crate::graph::Place;
 use crate::outcome::Outcome;
 use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
 
-/// The id of a request: 1 to 128 ASCII letters, digits, `-`, `_`, `.` or `:`.
+/// The id of a request: 1 to 128 ASCII letters, digits, `-`, `_`, `.` or `:`, but neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// Parses an id. Returns `None` if it is not valid: ids come from callers and are used in logs and keys.
+    /// What an id is, for messages, as in "an id has 1 to 128 letters, …".
+    pub const FORM: &str = "1 to 128 letters, digits, `-`, `_`, `.` or `:`, and is neither `.` nor `..`";
+
+    /// Parses an id. Returns `None` if it is not valid: ids come from callers and are used in logs, keys and paths of URLs.
     ///
     /// ```
     /// use faasflow_core::RequestId;
     ///
     /// assert_eq!(RequestId::parse("order-17").unwrap().as_str(), "order-17");
     /// assert_eq!(RequestId::parse("two words"), None);
+    /// // Clients remove these from the path of a URL, even if they are escaped.
+    /// assert_eq!(RequestId::parse(".."), None);
     /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<RequestId> {
         let valid = (1..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+            && text != "."
+            && text != "..";
         valid.then(|| RequestId(text.into()))
     }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::Place;
 use crate::payload::{IntoPayload, NotText, NotTheJson, Payload};
 use crate::response::CallResponse;
+use crate::state::StateError;
 
 /// Why a step failed.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub enum FailureKind {
     Items(Arc<Items>),
     /// The list of a for-each is too long. No item was begun.
     TooManyItems {
+        /// The number of the for-each in the flow: see [`CompositeIndex::number`](crate::graph::CompositeIndex::number).
+        for_each: usize,
         /// The number of items in the list.
         items: usize,
         /// The value of the setting `max_items`.
@@ -363,7 +366,12 @@ impl FailureKind {
             FailureKind::Undecodable(why) => format!("its answer cannot be used: {why:#}"),
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
             FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
-            FailureKind::Storage(_) => "the state manager does not keep its payload".to_owned(),
+            FailureKind::Storage(error) => match error.downcast_ref().and_then(StateError::sizes) {
+                Some((size, limit)) => {
+                    format!("the state manager does not keep its payload: {size} bytes, over the limit of {limit}")
+                }
+                None => "the state manager does not keep its payload".to_owned(),
+            },
             FailureKind::Branches(branches) => {
                 let failed = branches.iter().map(|(name, result)| (format!("the branch `{name}`"), result));
                 of_members(failed)
@@ -372,8 +380,8 @@ impl FailureKind {
                 let failed = (1..).zip(items.iter()).map(|(number, result)| (format!("item {number}"), result));
                 of_members(failed)
             }
-            FailureKind::TooManyItems { items, limit } => {
-                format!("the list has {items} items, and at most {limit} are allowed")
+            FailureKind::TooManyItems { for_each, items, limit } => {
+                format!("the list of for-each {for_each} has {items} items, and at most {limit} are allowed")
             }
             FailureKind::NoSuchBranch(name) => format!("there is no branch `{name}`"),
             FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => {

@@ -10,6 +10,8 @@ pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callbac
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
 /// The id that the gateway gives an invocation (OpenFaaS).
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+/// On a call that the local gateway's queue delivers: the number of the attempt, from 1.
+pub const ATTEMPT: HeaderName = HeaderName::from_static("x-faasflow-attempt");
 /// On the local gateway's answer to an asynchronous call: `true` if the gateway dropped the call because it had already
 /// accepted one with the same call id. The gateway remembers call ids for a limited time.
 pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate");
@@ -26,6 +28,8 @@ pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-faasflow-error-code");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
+/// The time at which a request to the API of a flow function was signed, in milliseconds since the Unix epoch.
+pub const SIGNED_AT: HeaderName = HeaderName::from_static("x-faasflow-signed-at");
 /// A key that is the same for every attempt of one step, so that a function can recognise a repeated call
 /// (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

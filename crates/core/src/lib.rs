@@ -34,7 +34,7 @@ pub use code::Code;
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
 pub use counted::counted;
 pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
-pub use definition::handler::{Handler, HandlerOf};
+pub use definition::handler::{Handler, HandlerOf, PayloadHandler};
 pub use definition::{
     Action, Branches, Call, Callback, Choice, Complete, Composite, DefinitionError, Fault, FaultKind, Flow,
     FlowBuilder, ForEach, Graph, IntoBranchName, IntoItems, IntoValue, Items, MemberOutcome, MemberResult, Modifier,

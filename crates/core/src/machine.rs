@@ -15,8 +15,10 @@ pub mod forked;
 
 mod advance;
 mod outage;
+mod route;
 mod token;
 
 pub use advance::{Effect, Effects, Happened, OnOutage, Unfit, advance};
 pub use outage::{NoticedBy, Outage};
+pub use route::Route;
 pub use token::{Caller, Token};

@@ -10,16 +10,19 @@ pub enum Outcome {
     Recovered,
     /// A step failed, and the request failed with it.
     Failure,
+    /// Someone stopped the request.
+    Stopped,
 }
 
 impl Outcome {
-    /// The word for it in headers and logs: `success`, `recovered` or `failure`.
+    /// The word for it in headers and logs: `success`, `recovered`, `failure` or `stopped`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Success => "success",
             Outcome::Recovered => "recovered",
             Outcome::Failure => "failure",
+            Outcome::Stopped => "stopped",
         }
     }
 }
@@ -34,7 +37,7 @@ impl FromStr for Outcome {
     type Err = UnknownOutcome;
 
     fn from_str(text: &str) -> Result<Outcome, UnknownOutcome> {
-        [Outcome::Success, Outcome::Recovered, Outcome::Failure]
+        [Outcome::Success, Outcome::Recovered, Outcome::Failure, Outcome::Stopped]
             .into_iter()
             .find(|outcome| outcome.as_str() == text)
             .ok_or_else(|| UnknownOutcome(text.to_owned()))
@@ -43,5 +46,5 @@ impl FromStr for Outcome {
 
 /// The error of a text that is not an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an outcome: expected `success`, `recovered` or `failure`")]
+#[error("`{0}` is not an outcome: expected `success`, `recovered`, `failure` or `stopped`")]
 pub struct UnknownOutcome(String);

@@ -111,7 +111,7 @@ impl Payload {
     }
 
     /// Creates a payload from JSON text.
-    pub(crate) fn json_text(text: String) -> Payload {
+    pub(crate) fn json_text(text: impl Into<Bytes>) -> Payload {
         Payload::new(text).with_content_type_header(Some(JSON))
     }
 

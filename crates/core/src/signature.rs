@@ -58,6 +58,38 @@ impl Keys {
     }
 }
 
+/// How old a signed request of the API may be, in milliseconds. An older one is refused, so that it cannot be sent again much
+/// later.
+pub const MAX_AGE_MS: u64 = 5 * 60 * 1000;
+/// How far the clock of a client may be ahead of that of a flow function, in milliseconds.
+pub const MAX_AHEAD_MS: u64 = 60 * 1000;
+
+/// Whether a request of the API that was signed at one time is accepted at another, both in milliseconds since the Unix epoch.
+#[must_use]
+pub fn is_signed_now(signed_at_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(signed_at_ms) <= MAX_AGE_MS && signed_at_ms.saturating_sub(now_ms) <= MAX_AHEAD_MS
+}
+
+/// What is signed before the body of a request to the API of a flow function: the name of the flow, the method, the target, which
+/// is the path from `/_/` and the query, and the time in the header [`SIGNED_AT`](crate::headers::SIGNED_AT), each on a line of
+/// its own. The name is that of the flow's function, without a namespace. It makes the signature worthless at another flow that
+/// has the same key.
+///
+/// ```
+/// use faasflow_core::signature::{Keys, api_request};
+///
+/// let keys = Keys::parse("secret")?;
+/// let signed = api_request("upload", "POST", "/_/requests/order-17/stop", 1_700_000_000_000);
+/// let signature = keys.sign([signed.as_bytes(), b""]);
+/// assert!(signature.starts_with("sha256="));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn api_request(flow: &str, method: &str, target: &str, signed_at_ms: u64) -> String {
+    let flow = flow.split('.').next().unwrap_or_default();
+    format!("faasflow-api\n{flow}\n{method}\n{target}\n{signed_at_ms}\n")
+}
+
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Keys({})", self.keys.len())
@@ -149,6 +181,30 @@ mod tests {
         assert_eq!(both.verify(Some(old.sign([b"x".as_slice()]).as_bytes()), b"x"), Ok(()));
         let by_new = both.sign([b"x".as_slice()]);
         assert_eq!(old.verify(Some(by_new.as_bytes()), b"x"), Err(SignatureError::Wrong));
+    }
+
+    #[test]
+    fn the_signature_of_a_request_to_the_api_names_its_flow() {
+        let signed = api_request("upload", "POST", "/_/recover", 7);
+        assert_eq!(signed, "faasflow-api\nupload\nPOST\n/_/recover\n7\n");
+        assert_eq!(api_request("upload.openfaas-fn", "POST", "/_/recover", 7), signed);
+        assert_ne!(api_request("other", "POST", "/_/recover", 7), signed);
+    }
+
+    #[test]
+    fn a_signed_request_is_accepted_for_five_minutes() {
+        let now = 1_700_000_000_000;
+        for (signed_at, is_accepted) in [
+            (now, true),
+            (now - 300_000, true),
+            (now - 300_001, false),
+            (now + 60_000, true),
+            (now + 60_001, false),
+            (0, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(is_signed_now(signed_at, now), is_accepted, "{signed_at}");
+        }
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn svg(flow: &Description) -> String {
     let handlers = [(flow.body.on_failure, "failure handler"), (flow.finally, "finally")];
     let mut notes: Vec<String> =
         handlers.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_owned()).collect();
-    notes.push(format!("state: {}", flow.state));
+    notes.push(format!("state: {}", words::state(flow)));
     let columns = usize::try_from((width - 2 * MARGIN) / 8).unwrap_or_default();
     text(&mut drawn, "note", MARGIN, y + 34, &words::shorten(&words::clean(&notes.join(", ")), columns));
     drawn.push_str("</svg>\n");
@@ -112,17 +112,9 @@ fn is_frame(kind: Kind) -> bool {
 
 fn class(kind: Kind) -> &'static str {
     match kind {
-        Kind::End => "end",
-        Kind::Phase => "phase",
         Kind::Graph => "group",
-        Kind::Branch => "branch",
-        Kind::ForEach => "foreach",
-        Kind::Flow => "flow",
-        Kind::Call => "call",
-        Kind::Modifier => "modifier",
-        Kind::Callback => "callback",
-        Kind::Choice => "choice",
         Kind::Dot => "head",
+        other => other.as_str(),
     }
 }
 

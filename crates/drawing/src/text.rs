@@ -21,7 +21,7 @@ pub fn text(flow: &Description, width: usize) -> String {
     if !handlers.is_empty() {
         tree.line("", "", &format!("with {}", handlers.join(" and ")));
     }
-    tree.line("", "", &format!("state: {}, fingerprint: {}", flow.state, flow.fingerprint));
+    tree.line("", "", &format!("state: {}, fingerprint: {}", words::state(flow), flow.fingerprint));
     tree.lines.join("\n") + "\n"
 }
 
@@ -106,7 +106,9 @@ impl Tree {
         if elements.is_empty() {
             text.push_str(", passes through");
         }
-        self.line(indent, mark, &text);
+        // A branch may wait for many others.
+        let rest = if elements.is_empty() { "   " } else { "│  " };
+        self.options(indent, mark, &format!("{below}{rest}"), &text);
         self.elements(elements, &format!("{indent}{below}"));
     }
 

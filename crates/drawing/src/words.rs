@@ -1,7 +1,9 @@
 //! How drawings name the elements of a flow.
 
 use faasflow_core::Complete;
-use faasflow_core::description::{ActionDescription, BranchDescription, CompositeDescription, StepDescription};
+use faasflow_core::description::{
+    ActionDescription, BranchDescription, CompositeDescription, Description, StepDescription,
+};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A text for a step, without its number.
@@ -54,6 +56,13 @@ pub(crate) fn composite(composite: &CompositeDescription) -> String {
 pub(crate) fn graph_options(graph: &CompositeDescription) -> Option<String> {
     let text = composite(graph);
     text.split_once(", ").map(|(_, options)| options.to_owned())
+}
+
+/// Where the flow keeps state. The description of a program that is not deployed does not know the settings, but branches with
+/// phases of their own cannot keep it in envelopes.
+pub(crate) fn state(flow: &Description) -> &str {
+    let is_open = flow.state == "envelope" && flow.needs_store();
+    if is_open { "a shared store" } else { &flow.state }
 }
 
 /// When a graph or a for-each is complete; nothing for the default.

@@ -132,6 +132,12 @@ pub mod exploring {}
 #[doc = include_str!("../guide/local-gateway.md")]
 pub mod local_gateway {}
 
+#[doc = "[../reference/admin-api.md#who-may-call]: https://github.com/faasflow/faasflow/blob/main/docs/reference/admin-api.md#who-may-call"]
+#[doc = "[requests.md]: crate::guide::requests"]
+#[doc = ""]
+#[doc = include_str!("../guide/dashboard.md")]
+pub mod dashboard {}
+
 #[doc = include_str!("../guide/queue.md")]
 pub mod queue {}
 
@@ -186,3 +192,8 @@ pub mod tracing {}
 #[doc = ""]
 #[doc = include_str!("../guide/logs.md")]
 pub mod logs {}
+
+#[doc = "[../reference/admin-api.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/admin-api.md"]
+#[doc = ""]
+#[doc = include_str!("../guide/requests.md")]
+pub mod requests {}

@@ -11,7 +11,7 @@ use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{chain, headers};
 use faasflow_http::{Budget, ReadBodyError, read_body};
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 
 use crate::functions::command::Cause;
 use crate::functions::{Functions, NoAnswer};
@@ -41,7 +41,7 @@ impl Deliver for Deliveries {
             let answer = match &call.target {
                 Target::Function { name, path, query, callback_url } => {
                     let wanted = if callback_url.is_some() { AnswerPart::Whole } else { AnswerPart::Beginning };
-                    self.to_function(call, name, path, query.as_deref(), wanted).await
+                    self.to_function(&delivery, name, path, query.as_deref(), wanted).await
                 }
                 Target::Callback { url, .. } => self.to_callback(call, url).await,
             };
@@ -58,12 +58,13 @@ impl Deliveries {
     /// Calls a function, and reads as much of the answer as is `wanted`.
     async fn to_function(
         &self,
-        call: &Call,
+        delivery: &Delivery,
         name: &str,
         path: &str,
         query: Option<&str>,
         wanted: AnswerPart,
     ) -> Result<Answer, Unreachable> {
+        let call = &delivery.call;
         let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
         let mut share = self.budget.answer_share(room::PATIENCE).beside(beside);
         let Some(function) = self.functions.find(name) else {
@@ -73,6 +74,7 @@ impl Deliveries {
         let mut request = Request::new(Body::from(call.body.clone()));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = call.headers.clone();
+        request.headers_mut().insert(headers::ATTEMPT, HeaderValue::from(delivery.attempt));
         let target = match query {
             Some(query) => format!("/?{query}").parse(),
             None => "/".parse(),

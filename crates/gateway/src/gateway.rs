@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
+use faasflow_http::{Budget, HttpClient, Limits, MOST_HEADERS, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ use crate::functions::storage::Storage;
 use crate::functions::watch_sources::Sources;
 use crate::functions::{FunctionContext, Functions, Unavailable, Upstream, build};
 use crate::http::system::functions::Reports;
-use crate::http::system::guard::{Credentials, Guard};
+use crate::http::system::guard::{Credentials, Guard, page_token};
 use crate::http::system::info::About;
 use crate::http::system::logs::LogSources;
 use crate::http::system::metrics::Gauges;
@@ -176,7 +176,7 @@ impl GatewayOptions {
         let stop = Stop::default();
         let tasks = TaskTracker::new();
         let journal = Journal::new(events.clone());
-        let client = HttpClient::new(Duration::from_secs(5));
+        let client = HttpClient::with_most_headers(Duration::from_secs(5), MOST_HEADERS);
         let containers = Containers::new(self.engine, &self.state_dir, address, self.behind.clone(), client.clone());
         containers.sweep_secrets();
         let context = FunctionContext {
@@ -227,6 +227,7 @@ impl GatewayOptions {
                 credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
                 local: address.ip().is_loopback(),
                 behind: self.behind.is_some(),
+                page_token: page_token(),
             }),
             about: Arc::new(About {
                 commit: self.commit,
@@ -235,10 +236,21 @@ impl GatewayOptions {
             }),
             secrets: Arc::new(SecretFiles { folder: secrets, containers: containers.clone() }),
             logs: Arc::new(LogSources { functions: functions.clone(), journal, silent: stop.listening.clone() }),
-            gauges: Arc::new(Gauges { functions: functions.clone(), queue: queue.clone(), metrics, budget }),
+            gauges: Arc::new(Gauges {
+                functions: functions.clone(),
+                queue: queue.clone(),
+                metrics,
+                budget,
+                store: store.clone(),
+            }),
             queue: queue.clone(),
             proxy,
-            state_access: Arc::new(StateAccess { store: store.clone(), tokens: tokens.clone() }),
+            state_access: Arc::new(StateAccess {
+                store: store.clone(),
+                tokens: tokens.clone(),
+                watches: Default::default(),
+                silent: stop.listening.clone(),
+            }),
         });
 
         // Clients that follow logs stay connected until the functions have ended, so that they get the last lines.
@@ -404,6 +416,12 @@ impl RunningGateway {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", reachable(self.address))
+    }
+
+    /// The URL of its dashboard.
+    #[must_use]
+    pub fn dashboard_url(&self) -> String {
+        format!("{}{}", self.url(), faasflow_dashboard::PATH)
     }
 
     /// The names of its functions, from the stack and from deployments.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -141,8 +142,14 @@ impl Metrics {
         self.read().get(function).map_or(0, |invocations| invocations.started.get())
     }
 
-    /// All metrics as text, with the current state of functions and queue.
-    pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats, budget: &Budget) -> String {
+    /// All metrics as text, with those of the store and the current state of functions and queue.
+    pub(crate) fn text(
+        &self,
+        functions: &Functions,
+        queue: &QueueStats,
+        budget: &Budget,
+        store: Vec<MetricFamily>,
+    ) -> String {
         let mut counted = self.write();
         // Read under the lock, so that a function that is removed now is forgotten afterwards.
         let deployed = functions.all();
@@ -153,6 +160,7 @@ impl Metrics {
         drop(counted);
         let mut families = self.registry.gather();
         families.extend(standing(&deployed, queue, budget).expect(VALID).gather());
+        families.extend(store);
         TextEncoder::new().encode_to_string(&families).expect(VALID)
     }
 }
@@ -207,6 +215,7 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> 
         ("faasflow_queue_delivered_total", "Calls and callbacks delivered.", totals.delivered),
         ("faasflow_queue_retried_total", "Attempts to be made again.", totals.retried),
         ("faasflow_queue_dead_total", "Calls and callbacks given up.", totals.dead),
+        ("faasflow_dead_letters_removed_total", "Dead letters that were too many or too old.", totals.letters_removed),
     ] {
         let counter = IntCounter::new(name, help)?;
         counter.inc_by(value);
@@ -239,7 +248,7 @@ mod tests {
             }
         }
         let lines = |start: &str| {
-            let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget());
+            let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget(), Vec::new());
             text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
         };
         let counted = lines("gateway_function_invocation_total{");
@@ -257,11 +266,11 @@ mod tests {
         metrics.forget("f");
         late.end(StatusCode::OK);
         assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
-        let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget());
+        let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget(), Vec::new());
         assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");
         drop(metrics.start("f"));
         assert_eq!(metrics.invocations("f"), 1);
         let gone = "gateway_function_invocation_total{code=\"499\",function_name=\"f.openfaas-fn\"} 1";
-        assert!(metrics.text(&Functions::default(), &QueueStats::default(), &budget()).contains(gone));
+        assert!(metrics.text(&Functions::default(), &QueueStats::default(), &budget(), Vec::new()).contains(gone));
     }
 }

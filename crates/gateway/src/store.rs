@@ -13,15 +13,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::ReadableTable as _;
+use faasflow_core::state::{ListQuery, Listed, Status};
+use prometheus::proto::MetricFamily;
+use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 mod change;
+mod counts;
 mod disk;
+mod ends;
 mod error;
 mod files;
+mod lines;
 mod numbers;
+mod reader;
+mod rows;
 mod tables;
 mod writer;
 
@@ -29,14 +36,18 @@ mod writer;
 mod tests;
 
 pub(crate) use change::Condition;
+pub(crate) use ends::{End, Ends};
 pub use error::{StoreError, StoreFileError};
 pub(crate) use tables::{Content, Scope};
 
-use change::{Change, Outcome};
+use change::{Change, NewRecord, Outcome};
+use counts::{Counts, Held};
 use disk::Disk;
+use ends::Ended;
 use files::{Files, Upload};
 use numbers::Numbers;
-use tables::{FILES, Reader, Stored};
+use reader::Reader;
+use tables::{FILES, GARBAGE, SCOPES, Stored};
 use writer::Writer;
 
 /// The largest value that is kept in the database, in bytes. A larger one is in a file of its own.
@@ -70,6 +81,8 @@ struct Shared {
     permits: Semaphore,
     /// Notified when a request has ended, so that its values are removed soon.
     ended: Notify,
+    told: Ended,
+    counts: Arc<Counts>,
 }
 
 impl Store {
@@ -95,9 +108,20 @@ impl Store {
         files.keep_only(&referred).map_err(access)?;
         let (disk, numbers) = (Arc::new(disk), Arc::new(Numbers::from(first)));
         let ttl_ms = millis(limits.time_to_live);
-        let writer = Writer::start(disk.clone(), files.clone(), numbers.clone(), ttl_ms)?;
+        let counts = Arc::new(Counts::default());
+        let writer = Writer::start(disk.clone(), files.clone(), numbers.clone(), counts.clone(), ttl_ms)?;
         let (permits, ended) = (Semaphore::new(AT_ONCE), Notify::new());
-        Ok(Store(Arc::new(Shared { disk, writer, files, numbers, limits, permits, ended })))
+        Ok(Store(Arc::new(Shared {
+            disk,
+            writer,
+            files,
+            numbers,
+            limits,
+            permits,
+            ended,
+            told: Ended::default(),
+            counts,
+        })))
     }
 
     pub(crate) fn limits(&self) -> &StoreLimits {
@@ -123,18 +147,36 @@ impl Store {
         self.read(move |read| Reader::new(read, &scope)?.value(&key)).await
     }
 
+    /// The metrics of the store.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub(crate) async fn metrics(&self) -> Result<Vec<MetricFamily>, StoreError> {
+        let held = self.read(|read| {
+            let (requests, removals) = (read.open_table(SCOPES)?.len()?, read.open_table(GARBAGE)?.len()?);
+            Ok(Held { requests, removals })
+        });
+        Ok(self.0.counts.gather(held.await?))
+    }
+
     /// Reads a value. If it is in a file, the file is open, and can be read to its end even if the value is replaced.
     pub(crate) async fn get(&self, scope: &Scope, key: &str) -> Result<Option<Value>, StoreError> {
         let mut missing = None;
         loop {
             let Some(Stored { version, content }) = self.find(scope.clone(), key.to_owned()).await? else {
+                self.0.counts.read(None);
                 return Ok(None);
             };
             let (number, length) = match content {
-                Content::Inline(bytes) => return Ok(Some(Value { version, bytes: ValueBytes::Inline(bytes) })),
+                Content::Inline(bytes) => {
+                    self.0.counts.read(Some(bytes.len() as u64));
+                    return Ok(Some(Value { version, bytes: ValueBytes::Inline(bytes) }));
+                }
                 Content::File { number, length } => (number, length),
             };
             if let Some(file) = self.0.files.read(number).await? {
+                self.0.counts.read(Some(length));
                 return Ok(Some(Value { version, bytes: ValueBytes::File { file, length } }));
             }
             // A value that was replaced in the meantime has another file now.
@@ -144,21 +186,31 @@ impl Store {
         }
     }
 
-    /// Looks up values of one request in the order of the keys. Stops after `most` bytes, but looks up at least one. Values in files do
+    /// Looks up values, each by its request and its key, in this order. Stops after `most` bytes, but looks up at least one. Values in files do
     /// not count.
     pub(crate) async fn get_some(
         &self,
-        scope: Scope,
-        keys: Vec<String>,
+        wanted: Vec<(Arc<Scope>, Arc<str>)>,
         most: usize,
     ) -> Result<Vec<Option<Content>>, StoreError> {
+        let counts = self.0.counts.clone();
         let read = move |read: &redb::ReadTransaction| {
-            let reader = Reader::new(read, &scope)?;
             let (mut values, mut bytes) = (Vec::new(), 0);
-            for key in &keys {
-                let value = reader.value(key)?.map(|stored| stored.content);
-                if let Some(Content::Inline(value)) = &value {
-                    bytes += value.len();
+            let mut reader: Option<(&Scope, Reader)> = None;
+            for (scope, key) in &wanted {
+                let reader = match reader.take_if(|(of, _)| *of == &**scope) {
+                    Some(same) => reader.insert(same),
+                    None => reader.insert((scope, Reader::new(read, scope)?)),
+                };
+                let value = reader.1.value(key)?.map(|stored| stored.content);
+                match &value {
+                    Some(Content::Inline(value)) => {
+                        bytes += value.len();
+                        counts.read(Some(value.len() as u64));
+                    }
+                    // A value in a file is counted when the file is read.
+                    Some(Content::File { .. }) => {}
+                    None => counts.read(None),
                 }
                 values.push(value);
                 if bytes >= most {
@@ -180,9 +232,64 @@ impl Store {
         self.read(move |read| Reader::new(read, &scope)?.keys(after.as_deref(), limit)).await
     }
 
+    /// Reads lines of the list of a function's flow, from the newest to the oldest.
+    pub(crate) async fn lines(
+        &self,
+        function: String,
+        flow: String,
+        query: ListQuery,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.read(move |read| lines::read(read, &function, &flow, &query)).await
+    }
+
+    /// Lists a request, or changes its status.
+    pub(crate) async fn list(&self, scope: Scope, started_ms: u64, status: Status) -> Result<(), StoreError> {
+        self.0.writer.change(Change::List { scope, started_ms, status }).await.map(drop)
+    }
+
+    /// Ends a request that is remembered. Its values and its line stay for `keep_for`, and those that outlive it for `known_for` after
+    /// that.
+    pub(crate) async fn retire(
+        &self,
+        scope: Scope,
+        started_ms: u64,
+        status: Status,
+        keep_for: Duration,
+        known_for: Duration,
+    ) -> Result<(), StoreError> {
+        let (keep_ms, known_ms) = (millis(keep_for), millis(known_for));
+        let retire = Change::Retire { scope: scope.clone(), started_ms, status, keep_ms, known_ms };
+        self.0.writer.change(retire).await?;
+        self.0.ended.notify_one();
+        self.0.told.tell(scope);
+        Ok(())
+    }
+
+    /// Tells from now on which requests are retired.
+    pub(crate) fn ends(&self) -> Ends {
+        self.0.told.read()
+    }
+
     /// Begins a value of any length.
     pub(crate) fn begin(&self) -> NewValue<'_> {
         NewValue { store: self, inline: Vec::new(), file: None, length: 0 }
+    }
+
+    /// Creates small values in their order, until the key of one exists. Returns how many were created.
+    pub(crate) async fn create(&self, scope: Scope, values: Vec<(String, Bytes)>) -> Result<usize, StoreError> {
+        let lengths: Vec<usize> = values.iter().map(|(_, value)| value.len()).collect();
+        let record = |(key, value)| {
+            let (version, content) = (self.0.numbers.next(), Content::Inline(value));
+            NewRecord { key, version, content }
+        };
+        let values = values.into_iter().map(record).collect();
+        match self.0.writer.change(Change::Create { scope, values }).await? {
+            Outcome::Created(created) => {
+                lengths[..created].iter().for_each(|length| self.0.counts.written(*length as u64));
+                Ok(created)
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Removes a value. It is not an error if there is none.
@@ -190,7 +297,7 @@ impl Store {
         self.0.writer.change(Change::Remove { scope, key }).await.map(drop)
     }
 
-    /// Removes the values of a request. Those that outlive it stay for `keep_for`; `None` removes them too.
+    /// Removes the line and the values of a request. Those that outlive it stay for `keep_for`; `None` removes them too.
     pub(crate) async fn end(&self, scope: Scope, keep_for: Option<Duration>) -> Result<(), StoreError> {
         let keep_ms = keep_for.filter(|keep_for| !keep_for.is_zero()).map(millis);
         self.0.writer.change(Change::End { scope, keep_ms }).await?;
@@ -281,7 +388,8 @@ impl NewValue<'_> {
         Ok(())
     }
 
-    /// Writes the value if the condition holds. Returns its version when it is on disk; `None` if the condition does not hold.
+    /// Writes the value if the condition holds. Returns its version when it is on disk; `None` if the condition does not hold. If a request
+    /// begins with the value, at the time `started_ms`, it is listed as running in the same transaction.
     ///
     /// # Errors
     ///
@@ -291,15 +399,20 @@ impl NewValue<'_> {
         scope: Scope,
         key: String,
         condition: Condition,
+        started_ms: Option<u64>,
     ) -> Result<Option<u64>, StoreError> {
-        let Shared { writer, files, numbers, .. } = &*self.store.0;
+        let Shared { writer, files, numbers, counts, .. } = &*self.store.0;
         let content = match self.file {
             None => Content::Inline(Bytes::from(self.inline)),
             Some((number, upload)) => Content::File { number, length: upload.finish(files).await? },
         };
         let version = numbers.next();
-        let written = writer.change(Change::Write { scope, key, version, content, condition }).await?;
-        Ok((written != Outcome::NotWritten).then_some(version))
+        let written = writer.change(Change::Write { scope, key, version, content, condition, started_ms }).await?;
+        if written == Outcome::NotWritten {
+            return Ok(None);
+        }
+        counts.written(self.length);
+        Ok(Some(version))
     }
 }
 

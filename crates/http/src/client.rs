@@ -18,10 +18,10 @@ mod connection;
 mod credentials;
 mod resend;
 
-use crate::{LARGEST_HEAD, MOST_HEADERS};
+use crate::{LARGEST_HEAD, MOST_ANSWER_HEADERS};
 use connection::{Connector, Usage};
 use credentials::authorize;
-use resend::Resend;
+use resend::{Resend, is_repeatable};
 
 /// The HTTP client of the process. It keeps connections, uses HTTP/1.1 over TCP and TLS, does not follow redirects (if
 /// a function answers 302, that is its answer), and reads no proxy from the environment.
@@ -32,6 +32,8 @@ pub struct HttpClient(Arc<Clients>);
 
 #[derive(Debug)]
 struct Clients {
+    /// The most headers of an answer.
+    most_headers: usize,
     pooled: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
     /// Makes a new connection for each request. Requests that failed on a kept connection are sent again through this
     /// client, because the peer cannot be about to close a new connection.
@@ -43,7 +45,14 @@ impl HttpClient {
     /// authorities as browsers.
     #[must_use]
     pub fn new(connect_timeout: Duration) -> HttpClient {
-        HttpClient::build(connect_timeout, public_authorities(), false)
+        HttpClient::build(connect_timeout, public_authorities(), false, MOST_ANSWER_HEADERS)
+    }
+
+    /// The same, but answers may have this many headers instead of [`MOST_ANSWER_HEADERS`]. This is for programs that pass
+    /// on the answers of others. It makes every answer slower: reading one takes about 3 ns for each header that it may have.
+    #[must_use]
+    pub fn with_most_headers(connect_timeout: Duration, most_headers: usize) -> HttpClient {
+        HttpClient::build(connect_timeout, public_authorities(), false, most_headers)
     }
 
     /// The same, but it also trusts the CA certificates in `pem`.
@@ -52,7 +61,7 @@ impl HttpClient {
     ///
     /// If there is no certificate in the text, or one cannot be read.
     pub fn with_authorities(connect_timeout: Duration, pem: &[u8]) -> Result<HttpClient, BadAuthorities> {
-        Ok(HttpClient::build(connect_timeout, public_authorities_and(pem)?, false))
+        Ok(HttpClient::build(connect_timeout, public_authorities_and(pem)?, false, MOST_ANSWER_HEADERS))
     }
 
     /// The same, but it uses only HTTP/2, over TLS or without, as gRPC does. It trusts the CA certificates in `pem` in
@@ -63,10 +72,10 @@ impl HttpClient {
     /// If there is no certificate in the text, or one cannot be read.
     pub fn http2(connect_timeout: Duration, pem: Option<&[u8]>) -> Result<HttpClient, BadAuthorities> {
         let authorities = pem.map_or_else(|| Ok(public_authorities()), public_authorities_and)?;
-        Ok(HttpClient::build(connect_timeout, authorities, true))
+        Ok(HttpClient::build(connect_timeout, authorities, true, MOST_ANSWER_HEADERS))
     }
 
-    fn build(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
+    fn build(connect_timeout: Duration, authorities: RootCertStore, http2: bool, most_headers: usize) -> HttpClient {
         let mut tcp = HttpConnector::new();
         // A small request must not wait until the previous one is acknowledged.
         tcp.set_nodelay(true);
@@ -90,12 +99,16 @@ impl HttpClient {
             // 10 seconds by default.
             .pool_idle_timeout(Duration::from_secs(4))
             .http1_max_buf_size(LARGEST_HEAD)
-            .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(LARGEST_HEAD as u32)
             .http2_only(http2);
+        // Without this limit, hyper's own applies, which has its room on the stack. The room for another limit is allocated
+        // and filled for each answer.
+        if most_headers != MOST_ANSWER_HEADERS {
+            builder.http1_max_headers(most_headers);
+        }
         let pooled = builder.build(Connector(connector.clone()));
         let fresh = builder.pool_max_idle_per_host(0).build(Connector(connector));
-        HttpClient(Arc::new(Clients { pooled, fresh }))
+        HttpClient(Arc::new(Clients { most_headers, pooled, fresh }))
     }
 
     /// Sends a request and returns as soon as the head of the response has arrived. There is no timeout, because the
@@ -114,15 +127,36 @@ impl HttpClient {
         let resend = Resend::prepare(&mut request);
         let error = match self.begin(request).await {
             Ok(response) => return understood(response),
-            Err(error) => HttpError(ErrorKind::Exchange(error)),
+            Err(error) => self.failed(error),
         };
         // Only once: if a new connection ends without an answer, the peer probably died, and it may have executed the
         // request.
         match resend.filter(|_| error.is_idle_connection_closed()).and_then(|resend| resend.request()) {
-            Some(request) => {
-                understood(self.begin_anew(request).await.map_err(|error| HttpError(ErrorKind::Exchange(error)))?)
-            }
+            Some(request) => understood(self.begin_anew(request).await.map_err(|error| self.failed(error))?),
             None => Err(error),
+        }
+    }
+
+    /// The same for a request that can be built as often as necessary, so that nothing of it has to be kept. `build` is called
+    /// once more if the request is sent again. This makes no difference to what is sent, except that there is no limit on the
+    /// body.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`send`](HttpClient::send).
+    pub async fn send_built(&self, build: impl Fn() -> Request<Body>) -> Result<Response<Incoming>, HttpError> {
+        let build = || {
+            let mut request = build();
+            authorize(&mut request);
+            request
+        };
+        let request = build();
+        let is_repeatable = is_repeatable(&request);
+        match self.begin(request).await.map_err(|error| self.failed(error)) {
+            Err(error) if is_repeatable && error.is_idle_connection_closed() => {
+                understood(self.begin_anew(build()).await.map_err(|error| self.failed(error))?)
+            }
+            answer => understood(answer?),
         }
     }
 
@@ -134,6 +168,10 @@ impl HttpClient {
 
     fn begin_anew(&self, request: Request<Body>) -> ResponseFuture {
         self.0.fresh.request(request)
+    }
+
+    fn failed(&self, source: hyper_util::client::legacy::Error) -> HttpError {
+        HttpError(ErrorKind::Exchange { source, most_headers: self.0.most_headers })
     }
 }
 
@@ -205,7 +243,11 @@ pub struct HttpError(ErrorKind);
 
 #[derive(Debug)]
 enum ErrorKind {
-    Exchange(hyper_util::client::legacy::Error),
+    Exchange {
+        source: hyper_util::client::legacy::Error,
+        /// The most headers that the answer may have.
+        most_headers: usize,
+    },
     /// The answer has a `Transfer-Encoding` other than `chunked`.
     TransferEncoding,
 }
@@ -213,7 +255,7 @@ enum ErrorKind {
 impl HttpError {
     fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
         match &self.0 {
-            ErrorKind::Exchange(error) => Some(error),
+            ErrorKind::Exchange { source, .. } => Some(source),
             ErrorKind::TransferEncoding => None,
         }
     }
@@ -246,6 +288,13 @@ impl HttpError {
         self.exchange().is_some_and(|error| causes(error).any(<dyn Error>::is::<axum::Error>))
     }
 
+    fn is_head_too_large(&self) -> bool {
+        let too_large = |error: &(dyn Error + 'static)| {
+            error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
+        };
+        self.is_unusable_answer() && self.exchange().is_some_and(|error| causes(error).any(too_large))
+    }
+
     /// Whether the peer's answer is not HTTP, or its head is too large. The peer would answer the same again.
     #[must_use]
     pub fn is_unusable_answer(&self) -> bool {
@@ -256,6 +305,9 @@ impl HttpError {
 
 impl std::fmt::Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let (ErrorKind::Exchange { most_headers, .. }, true) = (&self.0, self.is_head_too_large()) {
+            return write!(f, "the head of the answer has more than 1 MiB, or more than {most_headers} headers");
+        }
         f.write_str(if self.exchange().is_none() {
             "the answer has a `Transfer-Encoding` other than `chunked`"
         } else if self.is_connect() {

@@ -35,9 +35,11 @@ pub use server::{App, Peer, ServerOptions, serve};
 
 /// The largest head of a request or an answer: 1 MiB, like the default of Go's `net/http`.
 pub const LARGEST_HEAD: usize = 1 << 20;
-/// The most headers in a head. Go has no such limit, but hyper reserves room for this many each time it reads a head,
+/// The most headers of a request. Go has no such limit, but hyper reserves room for this many each time it reads a head,
 /// at about 3 ns each. It must stay below 24,576, the capacity of a [`HeaderMap`].
 pub const MOST_HEADERS: usize = 2_000;
+/// The most headers of an answer that an [`HttpClient`] accepts by default. This is hyper's own limit, which costs nothing.
+pub const MOST_ANSWER_HEADERS: usize = 100;
 
 /// How long a `Retry-After` header asks to wait. It contains seconds or a date (RFC 9110, 10.2.3). `None` if there is
 /// no valid header.

@@ -183,19 +183,20 @@ async fn accept(
             connections.spawn(TurnAway::new(stream, &text));
             continue;
         }
-        let begun = Arc::new(AtomicBool::new(false));
+        let (begun, answering) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let unread = PendingHead::new(heads.clone());
         let answers = Answers::default();
         let connection = Connection {
             app: app.clone(),
             peer: options.insert_peer.then_some(Peer(peer)),
             begun: begun.clone(),
+            answering: answering.clone(),
             unread: unread.clone(),
             answers: answers.clone(),
             crowd: ConnectionCount { counted: counted.clone(), most: options.max_connections },
         };
         let stream = CountedStream::new(WriteStall::new(stream, options.write_stall), unread.clone());
-        let stream = TokioIo::new(Explain::new(stream, begun.clone(), limits));
+        let stream = TokioIo::new(Explain::new(stream, answering, unread.clone(), limits));
         let service = hyper::service::service_fn(move |request| connection.answer(request));
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
@@ -254,6 +255,8 @@ struct Connection {
     peer: Option<Peer>,
     /// Whether a request has arrived.
     begun: Arc<AtomicBool>,
+    /// Whether what is written is an answer of the application. The stream clears it.
+    answering: Arc<AtomicBool>,
     unread: PendingHead,
     answers: Answers,
     crowd: ConnectionCount,
@@ -265,6 +268,7 @@ impl Connection {
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<http::Response<Answer>, Infallible>> + Send + use<> {
         self.begun.store(true, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }

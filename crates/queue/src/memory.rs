@@ -75,6 +75,11 @@ impl MemoryStore {
         self.state().is_claimed = true;
     }
 
+    /// Loses all calls that wait, as a broker does that keeps them in memory and ends. No call may be in flight.
+    pub fn lose(&self) {
+        self.state().schedule = Schedule::new(usize::MAX);
+    }
+
     /// Gives calls out again, including those that were held back.
     pub fn release(&self) {
         self.state().is_claimed = false;
@@ -124,6 +129,7 @@ impl State {
             }
             if let Some(id) = self.died.pop_front() {
                 self.letters.remove(&id);
+                self.totals.letters_removed += 1;
             }
         }
     }

@@ -18,6 +18,8 @@ pub struct Totals {
     pub retried: u64,
     /// Calls and callbacks given up.
     pub dead: u64,
+    /// Dead letters removed because they were too many or too old.
+    pub letters_removed: u64,
 }
 
 /// The state of a queue.

@@ -34,6 +34,7 @@ impl Conclusion {
             (Conclusion::Forwarded, Delivery::Envelope) => StatusCode::OK,
             (Conclusion::Forwarded, Delivery::Fresh) => StatusCode::ACCEPTED,
             (Conclusion::Ended(Outcome::Failure, ..), Delivery::Fresh) => StatusCode::INTERNAL_SERVER_ERROR,
+            (Conclusion::Ended(Outcome::Stopped, ..), Delivery::Fresh) => StatusCode::CONFLICT,
             (Conclusion::Ended(..), _) => StatusCode::OK,
             (Conclusion::Transient(_), _) => StatusCode::SERVICE_UNAVAILABLE,
             (Conclusion::Refused(status, ..), _) => *status,

@@ -18,10 +18,12 @@ use crate::trace::{BadSampler, ExportOptions, Sampling, TraceServer};
 
 mod fault;
 mod parse;
+mod records_mode;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{ConfigError, KeyError, SettingFault, SettingFaultKind};
+pub use records_mode::RecordsMode;
 
 use SettingFaultKind as Kind;
 use fault::NotAccepted;
@@ -67,6 +69,10 @@ pub struct Config {
     pub state_manager: String,
     /// Whether the state of a request is kept after the request has ended.
     pub keep_state: bool,
+    /// Whether requests are remembered.
+    pub records: RecordsMode,
+    /// How long requests are remembered after their end.
+    pub keep_records: Duration,
     /// How long a request may take to arrive.
     pub read_timeout: Duration,
     /// How long one phase may take.
@@ -144,7 +150,7 @@ pub struct SettingValue {
 }
 
 /// The name, the default and the meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 32] = [
+const SETTINGS: [(&str, &str, &str); 34] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -154,6 +160,8 @@ const SETTINGS: [(&str, &str, &str); 32] = [
     ("intermediate_storage", "false", "always keep payloads between phases in the state manager"),
     ("state_manager", "envelope", "where state is kept: envelope, s3, redis, gateway, or memory for tests"),
     ("keep_state", "false", "keep the state of a request after it has ended"),
+    ("records", "auto", "remember requests: auto (if the state manager can), on or off"),
+    ("keep_records", "24h", "how long requests are remembered after their end"),
     ("read_timeout", "10s", "how long a request may take to arrive"),
     ("write_timeout", "60s", "how long one phase may take"),
     (
@@ -271,6 +279,8 @@ impl Config {
                 .unwrap_or(false),
             state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
             keep_state: read.parsed(Kind::Switch, "keep_state", "false", parse::boolean).unwrap_or(false),
+            records: read.parsed(Kind::Records, "records", "auto", parse::records).unwrap_or_default(),
+            keep_records: read.parsed(Kind::Duration, "keep_records", "24h", parse::keep_records).unwrap_or_default(),
             read_timeout: read.parsed(Kind::Duration, "read_timeout", "10s", parse::timeout).unwrap_or_default(),
             write_timeout: read.parsed(Kind::Duration, "write_timeout", "60s", parse::timeout).unwrap_or_default(),
             drain_time: read.drain_time(),

@@ -14,7 +14,11 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use admission::decoding_too_slow;
-pub(crate) use request::identify;
+pub(crate) use ending::KNOWN_TO_BE_OVER;
+pub(crate) use forked::restart_clocks;
+pub(crate) use receive::lines;
+pub(crate) use request::{Arrival, Refusal, delivery, identify};
 #[cfg(test)]
 pub(crate) use respond::failure_payload;
 pub(crate) use respond::respond;
+pub(crate) use respond::{internal_failure, reason_payload};

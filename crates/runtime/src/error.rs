@@ -34,6 +34,12 @@ pub enum StartError {
     /// A flow with asynchronous branches has no state manager in which they could come together.
     #[error("branches with asynchronous calls need a state manager that all instances of the flow share")]
     NoSharedStore,
+    /// A flow with asynchronous branches has a state manager that lacks what they need.
+    #[error("the state manager `{0}` does not support what branches with asynchronous calls need")]
+    StoreWithoutBranches(String),
+    /// The settings say that requests are remembered, but the flow has no state manager that can.
+    #[error("`records` is `on`, but {0} cannot remember requests")]
+    NowhereToRemember(String),
     /// A flow with several phases uses a state manager that only this process can see.
     #[error("the state manager `{0}` keeps state in this process, where other instances of the flow cannot find it")]
     StateNotShared(String),
@@ -98,7 +104,8 @@ impl StartError {
             StartError::Filter(error) => error.code(),
             StartError::Listen { .. } => code::CANNOT_LISTEN,
             StartError::NowhereToStore => code::NOWHERE_TO_STORE,
-            StartError::NoSharedStore => code::NO_SHARED_STORE,
+            StartError::NoSharedStore | StartError::StoreWithoutBranches(_) => code::NO_SHARED_STORE,
+            StartError::NowhereToRemember(_) => code::NO_RECORDS,
             StartError::StateNotShared(_) => code::STATE_NOT_SHARED,
             StartError::TwoStateManagers { .. } => code::TWO_STATE_MANAGERS,
             StartError::StateManager(error) => error.code(),
@@ -140,6 +147,14 @@ impl StartError {
                 "set `state_manager` to `redis` or `s3`, or to `gateway` on the local gateway; or make all calls in the \
                  branches synchronous with `.sync()`"
                     .to_owned()
+            }
+            StartError::StoreWithoutBranches(_) => {
+                "use `redis`, `s3` or, on the local gateway, `gateway`; or implement conditional writes, `end_request` and \
+                 `supports_branches`; or make all calls in the branches synchronous with `.sync()`"
+                    .to_owned()
+            }
+            StartError::NowhereToRemember(_) => {
+                "set `state_manager` to `redis`, `s3` or, on the local gateway, `gateway`; or leave `records` out".to_owned()
             }
             StartError::StateNotShared(_) => {
                 "set `state_manager` to `s3` or `redis`, or leave it out to keep state in the envelope; this one is for \

@@ -26,10 +26,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::conclusion::{Conclusion, Delivery};
 use crate::config::{Config, KeyError, SettingValue};
 use crate::deadline::Deadline;
+use crate::delivery::internal_failure;
 use crate::delivery::{decoding_too_slow, failure_payload, respond};
 use crate::error::StartError;
 use crate::forward::ForwardError;
-use crate::function::internal_failure;
 use crate::instance::Instance;
 use crate::observers::{CallKind, Event, Origin, Peer, Report, log_line};
 use crate::step::detect;
@@ -81,6 +81,7 @@ fn examples_about_the_start_of_a_flow_are_real() {
         of(StartError::Listen { address: "0.0.0.0:8080".to_owned(), source: io::Error::from_raw_os_error(98) }),
         of(StartError::NowhereToStore),
         of(StartError::NoSharedStore),
+        of(StartError::StoreWithoutBranches("files".into())),
         of(StartError::StateNotShared("memory".to_owned())),
         of(StartError::TwoStateManagers { definition: "redis".to_owned(), setting: "s3".to_owned() }),
         of(StartError::UnreadableAuthorities { path: certificates.clone(), source: absent() }),

@@ -14,10 +14,9 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
-use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{Flow, RequestId};
+use faasflow_core::{Flow, headers};
 use faasflow_http::{Budget, HttpClient, ServerOptions};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
@@ -27,17 +26,21 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use crate::conclusion::{Conclusion, Delivery};
-use crate::config::Config;
+use crate::conclusion::Delivery;
+use crate::config::{Config, RecordsMode};
 use crate::deadline::Deadline;
-use crate::delivery::{identify, respond};
+use crate::definitions::Definitions;
+use crate::delivery::{delivery, identify, internal_failure};
 use crate::detach::Detachable;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
+use crate::in_progress::InProgress;
 use crate::instance::Instance;
+use crate::joins::Joins;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::records::{Preference, Waiting};
 use crate::step::{Answers, Caller};
 use crate::trace::{Exporter, Tracer};
 
@@ -87,12 +90,16 @@ impl FlowFunction {
                 Some(manager) if !manager.is_shared() && !config.single_process && flow.plan().needs_store() => {
                     return Err(StartError::NoSharedStore);
                 }
+                Some(manager) if !manager.supports_branches() && flow.plan().needs_store() => {
+                    return Err(StartError::StoreWithoutBranches(manager.name().to_owned()));
+                }
                 Some(manager) if !manager.is_shared() && !config.single_process => {
                     return Err(StartError::StateNotShared(manager.name().to_owned()));
                 }
                 _ => {}
             }
         }
+        let remembers = remembers(&flow, &config)?;
         let needs_key = config.enable_hmac && (flow.plan().phase_count() > 1 || config.verify_request);
         let keys = match config.keys() {
             Ok(keys) if config.enable_hmac => Some(keys),
@@ -107,6 +114,7 @@ impl FlowFunction {
         let caller = Caller::new(client, gateway, default_method, answers, &flow);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
+        let waiting = Waiting::new(tasks.clone());
         let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());
         let inner = Instance {
             flow,
@@ -117,10 +125,16 @@ impl FlowFunction {
             forwarder,
             tasks,
             readiness,
+            refusals: Arc::default(),
             heartbeat,
             metrics,
             tracer,
             budget,
+            joins: Joins::default(),
+            definitions: Definitions::default(),
+            in_progress: InProgress::default(),
+            remembers,
+            waiting,
         };
         Ok(FlowFunction(Arc::new(inner)))
     }
@@ -134,7 +148,7 @@ impl FlowFunction {
     /// The routes of the flow function.
     pub fn router(&self) -> Router {
         let ready = async |State(FlowFunction(function)): State<FlowFunction>| {
-            function.readiness.answer(function.flow.state_manager().cloned()).await
+            function.readiness.answer(function.flow.state_manager().cloned(), &function.refusals).await
         };
         Router::new()
             .route("/_/health", get(async || "OK\n"))
@@ -142,6 +156,8 @@ impl FlowFunction {
             .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
             .fallback(async |State(function): State<FlowFunction>, request: Request| function.receive(request).await)
             .with_state(self.clone())
+            .merge(crate::records::routes(self.0.clone()))
+            .method_not_allowed_fallback(crate::records::method_not_allowed)
     }
 
     /// The route of `/metrics`. It is served on its own port, where callers of the flow do not see it.
@@ -200,7 +216,16 @@ impl FlowFunction {
         };
         let _beating = self.0.heartbeat.start()?;
         let front = Front { function: self.clone(), router: self.router() };
-        faasflow_http::serve(listener, front, options, stop).await?;
+        let recovering = async {
+            if self.0.remembers {
+                self.0.recover_after_a_death().await;
+            }
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            served = faasflow_http::serve(listener, front, options, stop) => served?,
+            never = recovering => match never {},
+        }
         // Deliveries whose clients went away get the same time to finish.
         self.0.tasks.close();
         let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
@@ -218,7 +243,10 @@ impl FlowFunction {
             + 'static,
     {
         let (parts, mut body) = request.into_parts();
-        let id = identify(&parts.headers);
+        let id = identify(&parts.headers, self.0.remembers);
+        // Nobody waits for the answer to an envelope.
+        let may_wait = self.0.remembers && delivery(&parts.headers) == Delivery::Fresh;
+        let wait = may_wait.then(|| Preference::wait(&parts.headers)).flatten();
         // The clock starts at the head of the request, because the watchdog, the gateway and the queue measure from there
         // too.
         let deadline = Deadline::starting_now(self.0.config.write_timeout);
@@ -228,11 +256,28 @@ impl FlowFunction {
         };
         // Stopping waits for the token, whichever task holds it.
         let (inner, token) = (self.0.clone(), self.0.tasks.token());
+        let wait = wait.map(|wait| wait.min(deadline.steps().saturating_duration_since(Instant::now())));
         let delivering = {
             let id = id.clone();
             async move {
-                let response = inner.deliver(id, parts, body, deadline).await;
-                drop((token, place));
+                let response = match wait {
+                    None => {
+                        let response = inner.deliver(id, parts, body, deadline).await;
+                        drop(place);
+                        response
+                    }
+                    Some(wait) => {
+                        let delivering = inner.deliver_waiting(id, parts, body, deadline, wait, place);
+                        let mut response = Box::pin(delivering).await;
+                        // A request that was refused has not been waited for.
+                        let has_ended = response.headers().contains_key(headers::OUTCOME);
+                        if has_ended || response.status() == StatusCode::ACCEPTED {
+                            Preference::applied(Some(wait), response.headers_mut());
+                        }
+                        response
+                    }
+                };
+                drop(token);
                 response
             }
         };
@@ -240,13 +285,6 @@ impl FlowFunction {
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
         Detachable::new(delivering).await.unwrap_or_else(|_| internal_failure(&id))
     }
-}
-
-/// The answer to a delivery during which Faasflow itself panicked.
-pub(crate) fn internal_failure(id: &RequestId) -> Response {
-    let reason = "the flow function itself failed; see its log".to_owned();
-    let conclusion = Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason);
-    respond(conclusion, id, Delivery::Fresh, None)
 }
 
 /// The service of a flow function. Nearly all requests are deliveries. They bypass the router, which would cost several
@@ -272,7 +310,8 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let (function, version) = (self.function.clone(), request.version());
         // The router also knows how to answer a HEAD request.
-        if request.uri().path().starts_with("/_/") || request.method() == Method::HEAD {
+        let path = request.uri().path();
+        if path.starts_with("/_/") || path == "/_" || request.method() == Method::HEAD {
             let answering = self.router.call(request);
             return Box::pin(async move { Ok(function.close_while_draining(version, answering.await?)) });
         }
@@ -280,6 +319,20 @@ where
             let response = function.clone().receive(request).await;
             Ok(function.close_while_draining(version, response))
         })
+    }
+}
+
+/// Whether the flow remembers its requests.
+fn remembers(flow: &Flow, config: &Config) -> Result<bool, StartError> {
+    let manager = flow.state_manager();
+    match (config.records, manager) {
+        (RecordsMode::Off, _) | (RecordsMode::Auto, None) => Ok(false),
+        (RecordsMode::Auto, Some(manager)) => Ok(manager.is_shared() && manager.supports_records()),
+        (RecordsMode::On, None) => Err(StartError::NowhereToRemember("a flow without a state manager".to_owned())),
+        (RecordsMode::On, Some(manager)) if !manager.supports_records() => {
+            Err(StartError::NowhereToRemember(format!("the state manager `{}`", manager.name())))
+        }
+        (RecordsMode::On, Some(_)) => Ok(true),
     }
 }
 

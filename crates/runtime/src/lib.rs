@@ -5,19 +5,25 @@ pub mod log;
 
 mod conclusion;
 mod deadline;
+mod definitions;
 mod delivery;
 mod detach;
 mod error;
 #[cfg(test)]
 mod error_examples;
+mod first_outage;
 mod forward;
 mod function;
 mod gateway;
 mod heartbeat;
+mod in_progress;
 mod instance;
+mod joins;
 mod metrics;
 mod observers;
 mod readiness;
+mod records;
+mod refusals;
 mod retrying_state;
 mod serve;
 mod signal;

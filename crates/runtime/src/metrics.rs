@@ -43,7 +43,7 @@ pub(crate) struct Metrics {
     functions: BTreeSet<String>,
     started: IntCounter,
     /// In the order of [`OUTCOMES`].
-    ended: [(IntCounter, Histogram); 3],
+    ended: [(IntCounter, Histogram); 4],
     deliveries: IntCounterVec,
     /// Counts fresh requests answered with 200. Most deliveries are like this, so the counter is looked up in advance.
     requests_answered: IntCounter,
@@ -71,7 +71,7 @@ pub(crate) struct Metrics {
     log_lines_counted: AtomicU64,
 }
 
-const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Recovered, Outcome::Failure];
+const OUTCOMES: [Outcome; 4] = [Outcome::Success, Outcome::Recovered, Outcome::Failure, Outcome::Stopped];
 
 impl Metrics {
     /// The metrics of `flow`, deployed as `name`. Every series that is certain to occur exists from the start, with the

@@ -150,7 +150,8 @@ fn threads(flow: &Flow) -> usize {
 fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, StartError> {
     let named = config.state_manager.as_str();
     match flow.state_manager().map(|manager| manager.name()) {
-        None if named == EMBEDDED && flow.plan().needs_store() => match &config.default_store {
+        // A flow of one phase needs none: its caller gets the result.
+        None if named == EMBEDDED && flow.plan().phase_count() > 1 => match &config.default_store {
             Some(store) => open_state(flow, config, store, open),
             None => Ok(flow),
         },
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn only_flows_that_need_a_store_use_the_one_of_the_gateway() {
+    fn flows_of_several_phases_use_the_store_of_the_gateway() {
         let offered = ("faasflow_default_store", "gateway");
         let branches = |build: fn() -> faasflow_core::FlowBuilder| {
             Flow::builder().parallel([("a", build()), ("b", build())]).build().unwrap()
@@ -375,11 +376,11 @@ mod tests {
         assert_eq!(chosen(&graph, &[]), None);
 
         let synchronous = branches(|| Flow::builder().apply(faasflow_core::Call::new("f").sync()));
+        assert_eq!(chosen(&synchronous, &[offered]), None);
+        assert_eq!(chosen(&synchronous, &[offered, ("state_manager", "gateway")]).as_deref(), Some("gateway"));
         let linear = Flow::builder().apply("f").apply("g").build().unwrap();
-        for flow in [synchronous, linear] {
-            assert_eq!(chosen(&flow, &[offered]), None);
-            assert_eq!(chosen(&flow, &[offered, ("state_manager", "gateway")]).as_deref(), Some("gateway"));
-        }
+        assert_eq!(chosen(&linear, &[offered]).as_deref(), Some("gateway"));
+        assert_eq!(chosen(&linear, &[offered, ("state_manager", "envelope")]), None);
         let own = Flow::builder().state(Named("own".to_owned())).apply("f").build().unwrap();
         assert_eq!(chosen(&own, &[offered]).as_deref(), Some("own"));
     }

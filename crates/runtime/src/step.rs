@@ -12,6 +12,7 @@ mod outgoing;
 mod panics;
 mod report;
 mod send;
+mod stoppable;
 mod tally;
 mod unanswered;
 mod user_code;

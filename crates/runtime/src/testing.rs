@@ -1,13 +1,15 @@
 //! Fakes for the tests of deliveries, steps and forwarding: a flow function whose queue and state manager are in memory, so
 //! that these tests need no HTTP.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{EmbeddedState, Scope, StateError, StateManager};
+use faasflow_core::state::{Condition, EmbeddedState, Scope, StateError, StateManager, Version, outlives_request};
 use faasflow_core::{Context, Flow, RequestId, RequestInfo, TraceContext};
 use http::HeaderMap;
 
@@ -81,12 +83,26 @@ pub(crate) struct Shelf(Arc<ShelfContents>);
 struct ShelfContents {
     values: Mutex<BTreeMap<(Scope, String), Bytes>>,
     away: AtomicBool,
+    /// Whether it refuses conditional writes for a permanent reason.
+    locked: AtomicBool,
+    /// How long each operation takes.
+    delay: Mutex<Duration>,
 }
 
 impl Shelf {
     /// Makes it unavailable, or available again.
     pub(crate) fn is_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Makes it refuse conditional writes, or accept them again.
+    pub(crate) fn is_locked(&self, locked: bool) {
+        self.0.locked.store(locked, Ordering::SeqCst);
+    }
+
+    /// Makes each operation take this long.
+    pub(crate) fn takes(&self, delay: Duration) {
+        *self.0.delay.lock().unwrap() = delay;
     }
 
     /// The keys of all stored values.
@@ -107,7 +123,13 @@ impl Shelf {
             true => Err(StateError::temporary("it is away")),
             false => Ok(work(&mut self.0.values.lock().unwrap())),
         };
-        Box::pin(async { done })
+        let delay = *self.0.delay.lock().unwrap();
+        Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            done
+        })
     }
 }
 
@@ -134,6 +156,34 @@ impl StateManager for Shelf {
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
         self.with(|values| values.retain(|(of, _), _| of != scope))
+    }
+
+    fn supports_branches(&self) -> bool {
+        true
+    }
+
+    fn set_if<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+        value: Bytes,
+        condition: Condition,
+    ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
+        assert_eq!(condition, Condition::Absent);
+        if self.0.locked.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StateError::permanent("access is denied to user `secret`")) });
+        }
+        self.with(|values| match values.entry((scope.clone(), key.to_owned())) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Some(Version::new("1"))
+            }
+        })
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, _: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        self.with(|values| values.retain(|(of, key), _| of != scope || outlives_request(key)))
     }
 }
 

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use faasflow_admin::state as api;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::names::GATEWAY_STORE;
-use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
+use faasflow_core::state::{Condition, ListQuery, Listed, Scope, StateError, StateManager, Status, Version, Watch};
 use http::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::{Method, StatusCode};
 
 mod builder;
 mod client;
+mod new;
+mod records;
+mod watch;
 
 pub use builder::GatewayStoreBuilder;
 
@@ -50,6 +53,14 @@ impl StateManager for GatewayStore {
         GATEWAY_STORE
     }
 
+    fn supports_branches(&self) -> bool {
+        true
+    }
+
+    fn supports_records(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
         Box::pin(async {
             let what = "the store cannot be used";
@@ -81,13 +92,60 @@ impl StateManager for GatewayStore {
 
     fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            // At least a millisecond, because zero means that nothing stays.
-            let keep_ms = keep_for.as_nanos().div_ceil(1_000_000);
-            let keep_ms = u64::try_from(keep_ms).unwrap_or(u64::MAX).to_string();
-            let target = format!("{}?{}", api::REQUEST, query(scope, &[(api::KEEP_PARAMETER, &keep_ms)]));
+            let target = format!("{}?{}", api::REQUEST, query(scope, &[(api::KEEP_PARAMETER, &millis(keep_for))]));
             let what = "what a request stored cannot be removed";
             self.client.ask(what, Method::DELETE, target, None, Bytes::new(), None).await.map(drop)
         })
+    }
+
+    fn begin_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        key: &'a str,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<bool, StateError>> {
+        Box::pin(self.begin(scope, started_ms, key, value))
+    }
+
+    fn list_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.list(scope, started_ms, status, None))
+    }
+
+    fn retire_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+        keep_for: Duration,
+        known_for: Duration,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.list(scope, started_ms, status, Some((keep_for, known_for))))
+    }
+
+    fn list_requests<'a>(
+        &'a self,
+        flow: &'a str,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StateError>> {
+        Box::pin(self.lines(flow, query))
+    }
+
+    fn get_across<'a>(
+        &'a self,
+        scopes: &'a [Scope],
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        Box::pin(self.across(scopes, key))
+    }
+
+    fn watch<'a>(&'a self, flow: &'a str) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, StateError>> {
+        Box::pin(watch::open(&self.client, flow))
     }
 
     fn get_many<'a>(
@@ -102,14 +160,18 @@ impl StateManager for GatewayStore {
                 let body = serde_json::json!({ "keys": keys }).to_string();
                 let target = format!("{}?{}", api::VALUES, query(scope, &[]));
                 let answer = self.client.ask(what, Method::POST, target, None, Bytes::from(body), None).await?;
-                let before = values.len();
-                split(answer.body, &mut values);
-                if values.len() - before != keys.len() {
-                    return Err(StateError::temporary(format!("{what}: the answer of the gateway is cut short")));
-                }
+                append(what, answer, keys.len(), &mut values)?;
             }
             Ok(values)
         })
+    }
+
+    fn create_in_order<'a>(
+        &'a self,
+        scope: &'a Scope,
+        values: &'a [(&'a str, Bytes)],
+    ) -> BoxFuture<'a, Result<usize, StateError>> {
+        Box::pin(self.create_all(scope, values))
     }
 
     fn get_versioned<'a>(
@@ -153,6 +215,21 @@ impl StateManager for GatewayStore {
             if answer.status == refused { Ok(None) } else { version(what, &answer).map(Some) }
         })
     }
+}
+
+/// A duration in milliseconds: at least one, because zero means that nothing stays.
+fn millis(duration: Duration) -> String {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).to_string()
+}
+
+/// Adds the values of an answer with this number of values.
+fn append(what: &str, answer: Answer, count: usize, values: &mut Vec<Option<Bytes>>) -> Result<(), StateError> {
+    let before = values.len();
+    split(answer.body, values);
+    if values.len() - before == count {
+        return Ok(());
+    }
+    Err(StateError::temporary(format!("{what}: the answer of the gateway is cut short")))
 }
 
 /// Splits an answer with several values; see [`api::ABSENT`]. Stops where it is cut short.

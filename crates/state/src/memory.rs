@@ -1,10 +1,17 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version, outlives_request};
+use faasflow_core::state::{
+    Condition, ListPosition, ListQuery, Listed, Scope, StateError, StateManager, Status, Version, Watch,
+    outlives_request,
+};
+
+mod watch;
+
+use watch::Watches;
 
 /// Stores state in the memory of this process, for tests and for flows of one phase. Other instances of the flow
 /// function do not see it, and it is lost when the process ends. A flow of several phases therefore refuses to start
@@ -19,21 +26,30 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Values {
     requests: HashMap<Scope, Request>,
-    /// When to look whether a request that has ended is to be removed, earliest first.
+    /// The requests on the list of each flow.
+    lists: HashMap<String, BTreeMap<ListPosition, Status>>,
+    /// When to look whether something of a request that has ended is to be removed, earliest first.
     removals: BTreeSet<(Instant, Scope)>,
+    watches: Watches,
     writes: u64,
 }
 
 #[derive(Debug, Default)]
 struct Request {
     values: HashMap<String, (Bytes, u64)>,
-    /// When the values that outlive it are removed, if it has ended.
+    /// When it started, if it is on the list.
+    started_ms: Option<u64>,
+    /// When something of it is removed next, if it has ended.
     until: Option<Instant>,
+    /// How long the values that outlive it stay after that. If it is `None`, they are removed too.
+    known_for: Option<Duration>,
 }
 
 impl Values {
-    fn write(&mut self, scope: &Scope, key: &str, value: Bytes) -> Version {
+    fn write(&mut self, scope: &Scope, key: &str, value: &Bytes) -> Version {
         self.writes += 1;
+        // A copy, so that what is stored does not count as a body in flight, as in a store of another process.
+        let value = Bytes::copy_from_slice(value);
         let request = self.requests.entry(scope.clone()).or_default();
         request.values.insert(key.to_owned(), (value, self.writes));
         Version::new(self.writes.to_string())
@@ -45,16 +61,50 @@ impl Values {
     }
 
     fn end_request(&mut self, scope: &Scope, keep_for: Duration) {
+        self.unlist(scope);
         let Some(request) = self.requests.get_mut(scope) else { return };
         request.values.retain(|key, _| outlives_request(key));
         if request.values.is_empty() || keep_for.is_zero() {
             self.requests.remove(scope);
             return;
         }
+        self.expire(scope, keep_for, None);
+    }
+
+    /// Removes something of a request after this time; see [`Request::known_for`].
+    fn expire(&mut self, scope: &Scope, keep_for: Duration, known_for: Option<Duration>) {
+        let Some(request) = self.requests.get_mut(scope) else { return };
         request.until = Instant::now().checked_add(keep_for);
+        request.known_for = known_for;
         if let Some(until) = request.until {
             self.removals.insert((until, scope.clone()));
         }
+    }
+
+    /// Puts a request on the list, or changes its status there. It no longer expires.
+    fn list(&mut self, scope: &Scope, started_ms: u64, status: Status) {
+        self.unlist(scope);
+        let request = self.requests.entry(scope.clone()).or_default();
+        (request.started_ms, request.until, request.known_for) = (Some(started_ms), None, None);
+        let position = ListPosition { started_ms, request: scope.request.clone() };
+        self.lists.entry(scope.flow.clone()).or_default().insert(position, status);
+    }
+
+    fn unlist(&mut self, scope: &Scope) {
+        let Some(started_ms) = self.requests.get_mut(scope).and_then(|request| request.started_ms.take()) else {
+            return;
+        };
+        if let Some(list) = self.lists.get_mut(&scope.flow) {
+            list.remove(&ListPosition { started_ms, request: scope.request.clone() });
+            if list.is_empty() {
+                self.lists.remove(&scope.flow);
+            }
+        }
+    }
+
+    fn remove(&mut self, scope: &Scope) {
+        self.unlist(scope);
+        self.requests.remove(scope);
     }
 
     fn remove_expired(&mut self) {
@@ -62,8 +112,11 @@ impl Values {
         while self.removals.first().is_some_and(|(until, _)| *until <= now) {
             let Some((until, scope)) = self.removals.pop_first() else { return };
             // It may have been ended again in the meantime, to stay longer.
-            if self.requests.get(&scope).is_some_and(|request| request.until == Some(until)) {
-                self.requests.remove(&scope);
+            let request = self.requests.get(&scope).filter(|request| request.until == Some(until));
+            match request.map(|request| request.known_for) {
+                Some(Some(known_for)) => self.end_request(&scope, known_for),
+                Some(None) => self.remove(&scope),
+                None => {}
             }
         }
     }
@@ -96,6 +149,14 @@ impl StateManager for Memory {
         "memory"
     }
 
+    fn supports_branches(&self) -> bool {
+        true
+    }
+
+    fn supports_records(&self) -> bool {
+        true
+    }
+
     fn is_shared(&self) -> bool {
         false
     }
@@ -106,7 +167,7 @@ impl StateManager for Memory {
     }
 
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
-        self.lock().write(scope, key, value);
+        self.lock().write(scope, key, &value);
         Box::pin(async { Ok(()) })
     }
 
@@ -118,13 +179,92 @@ impl StateManager for Memory {
     }
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
-        self.lock().requests.remove(scope);
+        self.lock().remove(scope);
         Box::pin(async { Ok(()) })
     }
 
     fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
         self.lock().end_request(scope, keep_for);
         Box::pin(async { Ok(()) })
+    }
+
+    fn begin_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        key: &'a str,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<bool, StateError>> {
+        let mut values = self.lock();
+        let begins = values.read(scope, key).is_none();
+        if begins {
+            values.list(scope, started_ms, Status::Running);
+            values.write(scope, key, &value);
+        }
+        drop(values);
+        Box::pin(async move { Ok(begins) })
+    }
+
+    fn list_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        self.lock().list(scope, started_ms, status);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn retire_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+        keep_for: Duration,
+        known_for: Duration,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        let mut values = self.lock();
+        if keep_for.is_zero() {
+            values.end_request(scope, known_for);
+        } else {
+            values.list(scope, started_ms, status);
+            values.expire(scope, keep_for, Some(known_for));
+        }
+        values.watches.tell(scope);
+        drop(values);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn list_requests<'a>(
+        &'a self,
+        flow: &'a str,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StateError>> {
+        let values = self.lock();
+        let lines = values.lists.get(flow).into_iter().flatten().rev().map(|(position, status)| Listed {
+            request: position.request.clone(),
+            started_ms: position.started_ms,
+            status: *status,
+        });
+        let found = lines.filter(|line| query.includes(line)).take(query.limit).collect();
+        drop(values);
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn get_across<'a>(
+        &'a self,
+        scopes: &'a [Scope],
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        let values = self.lock();
+        let found = scopes.iter().map(|scope| values.read(scope, key).map(|(value, _)| value)).collect();
+        drop(values);
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn watch<'a>(&'a self, flow: &'a str) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, StateError>> {
+        let watch = self.lock().watches.open(flow);
+        Box::pin(async { Ok(Some(watch)) })
     }
 
     fn get_many<'a>(
@@ -160,7 +300,7 @@ impl StateManager for Memory {
             Condition::Absent => found.is_none(),
             Condition::Version(expected) => found == Some(expected),
         };
-        let written = holds.then(|| values.write(scope, key, value));
+        let written = holds.then(|| values.write(scope, key, &value));
         drop(values);
         Box::pin(async move { Ok(written) })
     }

@@ -19,20 +19,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version, outlives_request};
+use faasflow_core::state::{
+    Condition, ListQuery, Listed, Scope, StateError, StateManager, Status, Version, Watch, outlives_request,
+};
 
 mod builder;
 mod fault;
 mod parts;
+mod records;
 mod server;
+mod watch;
 
 pub use builder::RedisBuilder;
 
 use parts::{PART, Pointer};
 use server::{Server, millis};
 
-/// Writes `d` or `p` if the condition holds, and returns the version. Returns nothing if the condition does not hold.
-/// The arguments are the key, `absent` or the version, `d` or `p`, the value or pointer, and the time to live in
+/// Writes `d` or `p` if the condition holds, and returns the version and the pointer to the parts of the old value, if there are
+/// any. Returns nothing if the condition does not hold. The arguments are the key, `absent` or the version, `d` or `p`, the value or pointer, and the time to live in
 /// milliseconds.
 const SET_IF: &str = "\
 local there = redis.call('HEXISTS', KEYS[1], 'd' .. ARGV[1]) + redis.call('HEXISTS', KEYS[1], 'p' .. ARGV[1])
@@ -41,10 +45,11 @@ if ARGV[2] == 'absent' then
 elseif there == 0 or redis.call('HGET', KEYS[1], 'v' .. ARGV[1]) ~= ARGV[2] then
   return false
 end
+local parts = redis.call('HGET', KEYS[1], 'p' .. ARGV[1])
 redis.call('HDEL', KEYS[1], 'd' .. ARGV[1], 'p' .. ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[3] .. ARGV[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1))
+return { tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1)), parts }
 ";
 
 /// Stores state in a Redis server, version 4 or later. It connects on first use, and reconnects when the connection is
@@ -87,6 +92,27 @@ impl Redis {
         let (pointer,): (Option<String>,) = self.server.ask("a value cannot be read", &commands).await?;
         pointer.map(|text| Pointer::parse(&text)).transpose()
     }
+
+    /// Reads several values of any requests.
+    async fn read(&self, wanted: Vec<(&Scope, &str)>) -> Result<Vec<Option<Bytes>>, StateError> {
+        let mut values = Vec::with_capacity(wanted.len());
+        for wanted in wanted.chunks(READ_AT_ONCE) {
+            let mut commands = redis::pipe();
+            for (scope, key) in wanted {
+                let hash = hash_with(scope, key);
+                commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}"));
+            }
+            let found: Vec<Fields> = self.server.ask("values cannot be read", &commands).await?;
+            for ((scope, key), fields) in wanted.iter().zip(found) {
+                values.push(match fields {
+                    (Some(whole), _) => Some(Bytes::from(whole)),
+                    (None, Some(_)) => self.get(scope, key).await?,
+                    (None, None) => None,
+                });
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// The name of the hash with the data of a request that is removed when it ends. Names of flows have no colon, so it is
@@ -114,6 +140,14 @@ type Fields = (Option<Vec<u8>>, Option<String>);
 impl StateManager for Redis {
     fn name(&self) -> &str {
         "redis"
+    }
+
+    fn supports_branches(&self) -> bool {
+        true
+    }
+
+    fn supports_records(&self) -> bool {
+        true
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
@@ -183,30 +217,68 @@ impl StateManager for Redis {
         })
     }
 
+    fn begin_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        key: &'a str,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<bool, StateError>> {
+        Box::pin(async move { self.begin(scope, started_ms, key, &value).await })
+    }
+
+    fn list_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.list(scope, started_ms, status))
+    }
+
+    fn retire_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+        keep_for: Duration,
+        known_for: Duration,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.retire(scope, started_ms, status, keep_for, known_for))
+    }
+
+    fn list_requests<'a>(
+        &'a self,
+        flow: &'a str,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StateError>> {
+        Box::pin(self.lines(flow, query))
+    }
+
+    fn remove_expired<'a>(&'a self, flow: &'a str, limit: usize) -> BoxFuture<'a, Result<usize, StateError>> {
+        Box::pin(self.prune(flow, limit))
+    }
+
+    fn get_across<'a>(
+        &'a self,
+        scopes: &'a [Scope],
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        let wanted = scopes.iter().map(|scope| (scope, key)).collect();
+        Box::pin(self.read(wanted))
+    }
+
+    fn watch<'a>(&'a self, flow: &'a str) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, StateError>> {
+        Box::pin(watch::open(&self.server, flow))
+    }
+
     fn get_many<'a>(
         &'a self,
         scope: &'a Scope,
         keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
-        Box::pin(async move {
-            let mut values = Vec::with_capacity(keys.len());
-            for keys in keys.chunks(READ_AT_ONCE) {
-                let mut commands = redis::pipe();
-                for key in keys {
-                    let hash = hash_with(scope, key);
-                    commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}"));
-                }
-                let found: Vec<Fields> = self.server.ask("values cannot be read", &commands).await?;
-                for (key, fields) in keys.iter().zip(found) {
-                    values.push(match fields {
-                        (Some(whole), _) => Some(Bytes::from(whole)),
-                        (None, Some(_)) => self.get(scope, key).await?,
-                        (None, None) => None,
-                    });
-                }
-            }
-            Ok(values)
-        })
+        let wanted = keys.iter().map(|key| (scope, *key)).collect();
+        Box::pin(self.read(wanted))
     }
 
     fn get_versioned<'a>(
@@ -243,7 +315,6 @@ impl StateManager for Redis {
                 Condition::Absent => "absent",
                 Condition::Version(version) => version.as_str(),
             };
-            let old = self.old_parts(&hash, key).await?;
             let mut commands = redis::pipe();
             let command = commands.cmd("EVAL").arg(SET_IF).arg(1).arg(&hash).arg(key).arg(expected);
             let mut new = None;
@@ -255,10 +326,15 @@ impl StateManager for Redis {
                 new = Some(pointer);
             }
             command.arg(self.server.millis());
-            let (version,): (Option<String>,) = self.server.ask("a value cannot be written", &commands).await?;
-            let unreferenced = if version.is_some() { old } else { new };
-            self.server.drop_parts(&hash, unreferenced).await?;
-            Ok(version.map(Version::new))
+            type Written = Option<(String, Option<String>)>;
+            let (written,): (Written,) = self.server.ask("a value cannot be written", &commands).await?;
+            let Some((version, old)) = written else {
+                self.server.drop_parts(&hash, new).await?;
+                return Ok(None);
+            };
+            let old = old.map(|text| Pointer::parse(&text)).transpose()?;
+            self.server.drop_parts(&hash, old).await?;
+            Ok(Some(Version::new(version)))
         })
     }
 }

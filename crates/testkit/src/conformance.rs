@@ -30,7 +30,7 @@
 //! # #[tokio::main(flavor = "multi_thread")] async fn main() {
 //! let report = conformance::check(Mine::default()).await;
 //! report.assert();
-//! assert!(!report.supports_conditions() && !report.supports_end_request());
+//! assert!(!report.supports_conditions() && !report.supports_end_request() && !report.supports_records());
 //! # }
 //! ```
 
@@ -44,8 +44,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 mod conditions;
 mod ending;
+mod records;
+mod retiring;
 mod subject;
 mod values;
+mod watching;
 
 use subject::Subject;
 
@@ -59,6 +62,8 @@ pub struct Report {
     checks: Vec<(&'static str, Result<(), String>)>,
     conditions: bool,
     ending: bool,
+    records: bool,
+    watches: bool,
 }
 
 impl Report {
@@ -78,6 +83,19 @@ impl Report {
     #[must_use]
     pub fn supports_end_request(&self) -> bool {
         self.ending
+    }
+
+    /// Whether the manager can remember requests (`begin_request`, `list_request`, `retire_request` and `list_requests`). If so,
+    /// this was checked.
+    #[must_use]
+    pub fn supports_records(&self) -> bool {
+        self.records
+    }
+
+    /// Whether the manager tells which requests have ended (`watch`). If so, this was checked.
+    #[must_use]
+    pub fn supports_watches(&self) -> bool {
+        self.watches
     }
 
     /// Whether all checks passed.
@@ -111,6 +129,12 @@ impl fmt::Display for Report {
         if !self.ending {
             write!(f, "\n  `end_request` is not supported, and was not checked")?;
         }
+        if !self.records {
+            write!(f, "\n  remembering requests is not supported, and was not checked")?;
+        }
+        if !self.watches {
+            write!(f, "\n  `watch` is not supported, and was not checked")?;
+        }
         Ok(())
     }
 }
@@ -138,7 +162,7 @@ pub async fn check(manager: impl StateManager) -> Report {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
     );
     let subject = Subject::new(manager, run);
-    let basic: [Check; 10] = checks![
+    let basic: [Check; 11] = checks![
         "a value is read as it was set" => values::set_and_get,
         "a missing key has no value, and can be removed" => values::absent,
         "a new value replaces the old one" => values::overwrite,
@@ -146,12 +170,14 @@ pub async fn check(manager: impl StateManager) -> Report {
         "values of 0 bytes to 64 MiB are read as they were set" => values::sizes,
         "any UTF-8 text is a key, and different keys do not collide" => values::keys,
         "several values are read in the order of their keys" => values::get_many,
+        "the value of one key is read across requests" => values::get_across,
         "requests and flows do not see each other's values" => values::isolation,
         "concurrent writers leave one complete value" => values::concurrent_writers,
         "removing a request removes all of its values and no others" => values::remove_request,
     ];
-    let conditional: [Check; 4] = checks![
+    let conditional: [Check; 5] = checks![
         "a value can only be created once" => conditions::create,
+        "values are created in their order until a key exists" => conditions::create_in_order,
         "a value can only be replaced in the version that was read" => conditions::update,
         "one of several concurrent creators succeeds" => conditions::concurrent_creators,
         "concurrent counters with conditions lose no update" => conditions::concurrent_counters,
@@ -160,6 +186,23 @@ pub async fn check(manager: impl StateManager) -> Report {
         "a request that ends leaves only what outlives it" => ending::leaves,
         "what outlives a request can be created once, before and after the end" => ending::created_once,
         "a request that ends with nothing to keep leaves nothing" => ending::leaves_nothing,
+    ];
+    let remembering: [Check; 11] = checks![
+        "a request begins once, and is listed as running" => records::begins_once,
+        "one of 50 concurrent beginnings succeeds" => records::concurrent_beginnings,
+        "the list shows the last status of a request" => records::statuses,
+        "requests are listed from the newest to the oldest" => records::newest_first,
+        "request ids of all kinds are listed in order" => records::ids,
+        "pages of the list lose and repeat nothing" => records::pages,
+        "flows do not see each other's lists" => records::isolation,
+        "a retired request stays for its time, and then what outlives it" => retiring::retires,
+        "expired lines are left out before they are removed" => retiring::leaves_out,
+        "values that have expired are gone, or are said to have expired" => retiring::says,
+        "a retired request can be removed at once, or listed again" => retiring::retires_again,
+    ];
+    let watched: [Check; 2] = checks![
+        "a watch tells which requests of its flow have ended" => watching::tells,
+        "a watch loses nothing while it is read now and then" => watching::tells_all,
     ];
     let mut checks = Vec::new();
     for check in basic {
@@ -172,12 +215,39 @@ pub async fn check(manager: impl StateManager) -> Report {
         }
     }
     let ends = ending::supported(&subject).await;
+    let claim = claim(subject.manager.supports_branches(), conditions, ends);
+    checks.push(("`supports_branches` says whether flows that branch can use the manager", claim));
     if ends {
         for check in ending {
             checks.push((check.0, run_one(check, &subject).await));
         }
     }
-    Report { manager: name, checks, conditions, ending: ends }
+    let records = records::supported(&subject).await;
+    let claim = records::claim(subject.manager.supports_records(), conditions && ends, &records);
+    checks.push(("`supports_records` says whether flows can remember requests here", claim));
+    let records = records.is_ok();
+    if records {
+        for check in remembering {
+            checks.push((check.0, run_one(check, &subject).await));
+        }
+    }
+    let watches = records && watching::supported(&subject).await;
+    if watches {
+        for check in watched {
+            checks.push((check.0, run_one(check, &subject).await));
+        }
+    }
+    Report { manager: name, checks, conditions, ending: ends, records, watches }
+}
+
+/// Checks whether `supports_branches` says what is true.
+fn claim(claimed: bool, conditions: bool, ending: bool) -> Result<(), String> {
+    match (claimed, conditions, ending) {
+        (true, false, _) => Err("it is `true`, but conditional writes are not supported".to_owned()),
+        (true, true, false) => Err("it is `true`, but `end_request` is not supported".to_owned()),
+        (false, true, true) => Err("it is `false`, but conditional writes and `end_request` are supported".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {

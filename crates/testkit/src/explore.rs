@@ -2,13 +2,21 @@
 //!
 //! [`explore`] runs the state machine for requests with branches against a store and a queue in memory. It tries every order in
 //! which deliveries can interleave, effect by effect. It also lets processes die before and after each effect, delivers messages
-//! twice, and loses writes or their answers. In each reachable state, it checks that
+//! twice, and loses writes or their answers. Orders that are equivalent to others are left out. In each reachable state, it checks
+//! that
 //!
 //! - the request ends with a single outcome and output;
 //! - each join fires once, and sees only results that were written;
 //! - tokens that are posted with the same call id are equal;
 //! - no more items are in flight than `at_most` allows;
 //! - the request can always end, and then leaves nothing in the store except the keys that outlive it.
+//!
+//! A request that is [remembered](Explore::remembered) leaves its results in the store. It can be paused and resumed, stopped,
+//! recovered and started again at any moment: see [`Action`]. Then it also checks that
+//!
+//! - nothing begins to be executed while the request is paused, or after it has ended;
+//! - each generation of the request ends once, and is retired;
+//! - nothing is executed again that has succeeded, also in an earlier generation.
 //!
 //! ```
 //! use faasflow_core::Flow;
@@ -28,10 +36,16 @@
 //!
 //! An order that fails is printed as a list of events, as short as possible, with a seed for [`replay`](Explore::replay).
 
+mod act;
+mod action;
 mod cost;
 mod explored;
 mod fakes;
+mod guarantee;
+mod hashing;
 mod interner;
+mod known;
+mod reduce;
 mod search;
 mod seed;
 mod settle;
@@ -48,6 +62,7 @@ use bytes::Bytes;
 use faasflow_core::machine::forked::Flaw;
 use faasflow_core::{Flow, Payload};
 
+pub use act::Action;
 pub use cost::Cost;
 pub use explored::Explored;
 use fakes::Fakes;
@@ -61,9 +76,13 @@ pub fn explore(flow: &Flow, input: impl Into<Bytes>) -> Explore {
         input: Payload::new(input),
         fakes: Fakes::default(),
         faults: 1,
+        interruptions: None,
+        reduced: true,
         limit: 2_000_000,
         samples: None,
         flaw: Flaw::None,
+        remembered: false,
+        actions: act::Actions::default(),
     })
 }
 
@@ -88,10 +107,47 @@ impl Explore {
         self.function(name, |_| Err("it answered 404 Not Found".to_owned()))
     }
 
+    /// Lets a function fail until the request is started again.
+    pub fn failing_until_redriven(mut self, name: impl Into<String>) -> Explore {
+        self.0.fakes.mended.insert(name.into());
+        self
+    }
+
+    /// Explores a request that is [remembered](faasflow_core::machine::forked::Message::remembered), as those of flows with a
+    /// shared state manager are. Its results stay in the store.
+    pub fn remembered(mut self) -> Explore {
+        self.0.remembered = true;
+        self
+    }
+
+    /// Lets this be done with the request, once, at any moment or never. The request is [remembered](Explore::remembered). Call
+    /// it again for further actions, or for the same one a second time.
+    ///
+    /// ```
+    /// use faasflow_core::Flow;
+    /// use faasflow_testkit::explore::{Action, explore};
+    ///
+    /// let flow = Flow::builder().apply("resize").apply("upload").build().unwrap();
+    /// let explored = explore(&flow, "1").action(Action::Pause).run();
+    /// assert_eq!(explored.output(), "1");
+    /// ```
+    pub fn action(mut self, action: Action) -> Explore {
+        self.0.actions[action.number()] += 1;
+        self.remembered()
+    }
+
     /// Sets the maximum number of faults in one order: processes that die, messages that are delivered twice, and writes without
     /// an answer. The default is 1.
     pub fn faults(mut self, faults: usize) -> Explore {
         self.0.faults = faults;
+        self
+    }
+
+    /// Limits how often a delivery or an action is interrupted by something else before it has ended. All orders with so few
+    /// interruptions are tried. Most mistakes show with one or two. Use it for flows with too many states. By default, there is
+    /// no limit.
+    pub fn interruptions(mut self, interruptions: u8) -> Explore {
+        self.0.interruptions = Some(interruptions);
         self
     }
 
@@ -105,6 +161,13 @@ impl Explore {
     /// Tries this many random orders, determined by the seed, instead of all orders. It is for flows with too many states.
     pub fn sample(mut self, seed: u64, orders: usize) -> Explore {
         self.0.samples = Some((seed, orders));
+        self
+    }
+
+    /// Tries equivalent orders too.
+    #[doc(hidden)]
+    pub fn in_full(mut self) -> Explore {
+        self.0.reduced = false;
         self
     }
 

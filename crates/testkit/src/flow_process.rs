@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faasflow_core::Flow;
+use faasflow_http::HttpClient;
 use faasflow_runtime::{Config, FlowFunction, Forwarder};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::lock::lock;
 
 pub(crate) struct FlowProcess {
-    flow: Flow,
+    flow: Mutex<Flow>,
     config: Config,
     /// Replaces the gateway's queue, if set.
     forwarder: Option<Arc<dyn Forwarder>>,
@@ -22,6 +23,7 @@ pub(crate) struct FlowProcess {
     listener: TcpListener,
     address: SocketAddr,
     process: Mutex<Option<Process>>,
+    client: Mutex<HttpClient>,
 }
 
 struct Process {
@@ -36,7 +38,8 @@ impl FlowProcess {
         listener.set_nonblocking(true).expect("the listener should support non-blocking mode");
         let address = listener.local_addr().expect("the listener should have an address");
         config.port = address.port();
-        let flow = FlowProcess { flow, config, forwarder, listener, address, process: Mutex::new(None) };
+        let (flow, process, client) = (Mutex::new(flow), Mutex::new(None), Mutex::new(new_client()));
+        let flow = FlowProcess { flow, config, forwarder, listener, address, process, client };
         *lock(&flow.process) = Some(flow.serve());
         flow
     }
@@ -47,7 +50,7 @@ impl FlowProcess {
             .enable_all()
             .build()
             .expect("the runtime of the flow function should start");
-        let (flow, config) = (self.flow.clone(), self.config.clone());
+        let (flow, config) = (lock(&self.flow).clone(), self.config.clone());
         let function = match &self.forwarder {
             Some(forwarder) => FlowFunction::with_forwarder(flow, config, forwarder.clone()),
             None => FlowFunction::new(flow, config),
@@ -62,8 +65,27 @@ impl FlowProcess {
         Process { runtime, serving }
     }
 
+    /// A client for requests to the process. It keeps no connection to one that has crashed. Nothing tells a client in time
+    /// that such a connection is closed, so a request could be lost on it.
+    pub(crate) fn client(&self) -> HttpClient {
+        lock(&self.client).clone()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Serves another definition from now on, with the same state manager if it has none of its own. Work in progress ends as
+    /// in a crash.
+    pub(crate) fn deploy(&self, next: Flow) {
+        let mut flow = lock(&self.flow);
+        let manager = flow.state_manager().filter(|_| next.state_manager().is_none()).cloned();
+        *flow = match manager {
+            Some(manager) => next.with_state_manager(manager),
+            None => next,
+        };
+        drop(flow);
+        self.crash();
     }
 
     /// Ends all work without notifying anyone, and starts again on the same port.
@@ -76,8 +98,13 @@ impl FlowProcess {
             }
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
+        *lock(&self.client) = new_client();
         *lock(&self.process) = Some(self.serve());
     }
+}
+
+fn new_client() -> HttpClient {
+    HttpClient::new(Duration::from_secs(5))
 }
 
 impl Drop for FlowProcess {

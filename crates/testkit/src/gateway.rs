@@ -13,9 +13,9 @@ use axum::routing::any;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::headers;
-use faasflow_http::{HttpClient, read_body};
+use faasflow_http::read_body;
 use faasflow_queue::{Answer, Deliver, Delivery, MemoryStore, NewCall, Queue, QueueOptions, Unreachable};
-use http::header::RETRY_AFTER;
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -103,14 +103,18 @@ impl Gateway {
     }
 
     /// Delivers envelopes to the flow function, and retries after temporary errors.
-    pub(crate) async fn deliver(self: Arc<Gateway>, client: HttpClient) {
+    pub(crate) async fn deliver(self: Arc<Gateway>) {
         let queue = self.queue.clone();
-        queue.run(Arc::new(Courier { gateway: self, client }), CancellationToken::new()).await;
+        queue.run(Arc::new(Courier { gateway: self }), CancellationToken::new()).await;
     }
 
     /// Makes the queue accept envelopes without delivering them.
     pub(crate) fn hold_queue(&self) {
         self.store.hold();
+    }
+
+    pub(crate) fn lose_queue(&self) {
+        self.store.lose();
     }
 
     pub(crate) fn release_queue(&self) {
@@ -126,7 +130,6 @@ impl Gateway {
 /// Delivers envelopes from the queue to the flow function, no matter which function they name.
 struct Courier {
     gateway: Arc<Gateway>,
-    client: HttpClient,
 }
 
 impl Courier {
@@ -140,7 +143,8 @@ impl Courier {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = flow.url().parse().expect("the address of the flow function should be a valid URL");
         *request.headers_mut() = delivery.call.headers.clone();
-        let answer = match self.client.send(request).await {
+        request.headers_mut().insert(headers::ATTEMPT, HeaderValue::from(delivery.attempt));
+        let answer = match flow.client().send(request).await {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 let body = read_body(body, LARGEST, Duration::from_secs(60)).await.unwrap_or_default();

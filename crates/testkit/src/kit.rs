@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use faasflow_core::Flow;
-use faasflow_http::{HttpClient, ServerOptions, serve};
+use faasflow_http::{ServerOptions, serve};
 use faasflow_runtime::config::{HMAC_SECRET, SINGLE_PROCESS, SettingValue};
 use faasflow_runtime::{Config, Forwarder};
 use faasflow_state::Memory;
@@ -118,8 +117,7 @@ impl TestKit {
         let flow = starting.await.expect("the flow function should start");
         let flow = Arc::new(flow);
         *lock(&gateway.flow) = Some(flow.clone());
-        let client = HttpClient::new(Duration::from_secs(5));
-        let delivering = tokio::spawn(gateway.clone().deliver(client.clone()));
-        Running::new(gateway, flow, client, address, secrets, [serving, delivering])
+        let delivering = tokio::spawn(gateway.clone().deliver());
+        Running::new(gateway, flow, address, secrets, [serving, delivering])
     }
 }

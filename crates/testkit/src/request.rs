@@ -96,7 +96,7 @@ impl<'a> Request<'a> {
         *request.headers_mut() = self.headers;
         let exchange = async {
             let response =
-                self.kit.client.send(request).await.unwrap_or_else(|error| {
+                self.kit.flow.client().send(request).await.unwrap_or_else(|error| {
                     panic!("the flow function did not answer: {}", faasflow_core::chain(&error))
                 });
             let (parts, body) = response.into_parts();

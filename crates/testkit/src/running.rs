@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use faasflow_http::HttpClient;
+use faasflow_core::{Flow, headers};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,8 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A running flow under test.
 pub struct Running {
     pub(crate) gateway: Arc<Gateway>,
-    flow: Arc<FlowProcess>,
-    pub(crate) client: HttpClient,
+    pub(crate) flow: Arc<FlowProcess>,
     address: SocketAddr,
     _secrets: tempfile::TempDir,
     _tasks: [AbortOnDropHandle<()>; 2],
@@ -38,12 +36,11 @@ impl Running {
     pub(crate) fn new(
         gateway: Arc<Gateway>,
         flow: Arc<FlowProcess>,
-        client: HttpClient,
         address: SocketAddr,
         secrets: tempfile::TempDir,
         tasks: [JoinHandle<()>; 2],
     ) -> Running {
-        Running { gateway, flow, client, address, _secrets: secrets, _tasks: tasks.map(AbortOnDropHandle::new) }
+        Running { gateway, flow, address, _secrets: secrets, _tasks: tasks.map(AbortOnDropHandle::new) }
     }
 
     /// The URL of the flow function, with a slash at the end.
@@ -138,6 +135,12 @@ impl Running {
         self.gateway.hold_queue();
     }
 
+    /// Makes the queue lose the envelopes that are waiting, as a broker does that keeps them in memory and ends. The queue must be
+    /// [held](Running::hold_queue), and no envelope may be in progress.
+    pub fn lose_queue(&self) {
+        self.gateway.lose_queue();
+    }
+
     /// Makes the queue deliver again, including the envelopes that it held back.
     pub fn release_queue(&self) {
         self.gateway.release_queue();
@@ -157,6 +160,30 @@ impl Running {
     /// Crashes the flow function the next time that this function is called. The flow function then starts again.
     pub fn crash_at(&self, function: impl Into<String>) {
         *lock(&self.gateway.crash_at) = Some(function.into());
+    }
+
+    /// Crashes the flow function now. When this returns, the flow function has started again.
+    ///
+    /// # Panics
+    ///
+    /// If the flow function does not start again.
+    pub async fn crash(&self) {
+        let flow = self.flow.clone();
+        tokio::task::spawn_blocking(move || flow.crash())
+            .await
+            .expect("the flow function should restart after its crash");
+    }
+
+    /// Replaces the flow with another definition, as a deployment does. Requests in progress go on with the new one if the
+    /// definition is the same in what is ahead of them. Otherwise they are refused or parked. A flow without a state manager keeps the
+    /// current one. Deliveries in progress end without an answer, so the queue delivers them again.
+    ///
+    /// # Panics
+    ///
+    /// If the flow does not start with the settings of the test.
+    pub async fn deploy(&self, flow: Flow) {
+        let process = self.flow.clone();
+        tokio::task::spawn_blocking(move || process.deploy(flow)).await.expect("the new flow should start");
     }
 
     /// Signs a body with the flow's key.

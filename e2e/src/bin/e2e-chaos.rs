@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use faasflow::{Call, Error, Flow, ForEach, Graph, Json, Result};
-use faasflow_http::{ServerOptions, read_body, serve};
+use faasflow_http::{ServerOptions, now_ms, read_body, serve};
 use http::{HeaderMap, Response};
 
 /// The number of phases of the flow.
@@ -67,7 +67,7 @@ fn call(step: &str) -> Call {
     Call::new("chaos-function").query("step", step)
 }
 
-/// Records the `Idempotency-Key` of each call, its step and a hash of its body, then echoes the request. The kernel has the line before the answer
+/// Records the `Idempotency-Key` of each call, its step, a hash of its body and the time, then echoes the request. The kernel has the line before the answer
 /// begins, so a kill cannot lose it.
 fn function() -> Result<()> {
     let keys = File::options().create(true).append(true).open(own("E2E_KEYS"))?;
@@ -86,7 +86,7 @@ async fn record(State(keys): State<Arc<File>>, request: axum::extract::Request) 
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     let step = parts.uri.query().and_then(|query| query.strip_prefix("step=")).unwrap_or("none");
-    let line = format!("{} {step} {:x}\n", key(&parts.headers), hasher.finish());
+    let line = format!("{} {step} {:x} {}\n", key(&parts.headers), hasher.finish(), now_ms());
     // A single write, so that lines of two calls do not mix.
     let written = (&*keys).write_all(line.as_bytes());
     let mut response = Response::new(Body::from(body));

@@ -1,12 +1,12 @@
-//! The flow functions of the suites `openfaas` and `tracing`. The variable `E2E_FLOW` selects one.
+//! The flow functions of the suites `openfaas`, `tracing` and `ui`. The variable `E2E_FLOW` selects one.
 
 use std::path::Path;
 use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, Graph, Json, Redis, Result,
-    Retry,
+    Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, ForEach, Graph, Json,
+    Payload, Redis, Result, Retry,
 };
 
 fn main() -> faasflow::Result<()> {
@@ -23,6 +23,10 @@ fn define(name: &str) -> Result<Flow> {
     let flow: Result<Flow, DefinitionError> = match name {
         "relay" => relay(builder).build(),
         "relay-stored" => relay(builder.state(Redis::from_env().map_err(Error::from)?)).build(),
+        "six-stored" => {
+            let builder = builder.state(Redis::from_env().map_err(Error::from)?);
+            (0..6).fold(builder, |builder, _| builder.apply("callee")).build()
+        }
         "direct" => builder.apply(Call::new("one").sync()).apply(Call::new("two").sync()).build(),
         "gated" => builder
             .apply("one")
@@ -36,6 +40,12 @@ fn define(name: &str) -> Result<Flow> {
         "graph-stored" => {
             graph(builder.state(Redis::from_env().map_err(Error::from)?), Complete::All, Call::new).build()
         }
+        "orders" => orders(builder).build(),
+        "parcels" => {
+            let weigh = ForEach::new(Flow::builder().apply("weigh")).complete(Complete::Settled);
+            builder.for_each(weigh).apply("pass").build()
+        }
+        "mirror" => builder.modify(async |payload: Payload| payload).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
     };
@@ -55,6 +65,13 @@ fn graph(builder: FlowBuilder, complete: Complete, call: fn(&'static str) -> Cal
     let branch = |function| Flow::builder().apply(call(function));
     let graph = Graph::new().branch("one", branch("one")).branch("two", branch("two"));
     builder.graph(graph.complete(complete)).apply(call("three"))
+}
+
+/// A graph between calls, as the dashboard shows it.
+fn orders(builder: FlowBuilder) -> FlowBuilder {
+    let branch = |function| Flow::builder().apply(function);
+    let graph = Graph::new().branch("stock", branch("stock")).branch("price", branch("price"));
+    builder.graph(graph).apply("pack").apply("ship")
 }
 
 /// A phase that sends a secret everywhere it can, makes calls that may be retried, and sends a callback.

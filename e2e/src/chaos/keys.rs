@@ -1,13 +1,41 @@
-//! The records of the function: for each call that it executed, the `Idempotency-Key`, the step and a hash of the body.
+//! The records of the function: for each call that it executed, the `Idempotency-Key`, the step, a hash of the body and the time.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::time::Duration;
+
+use super::shape::Shape;
 
 /// The name of the step after a join.
 const AFTER_JOIN: &str = "joined";
+
+/// A call may have been under way when a program was killed, and reach the function this much later.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+/// After an outage, everything that has waited is tried again within this time.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
+
+/// A program was killed between `from_ms` and `until_ms`, and was back at `back_ms`, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KillTime {
+    pub(super) from_ms: u64,
+    pub(super) until_ms: u64,
+    pub(super) back_ms: u64,
+}
+
+impl KillTime {
+    /// Whether it may be the reason why a step of this flow that was executed in this time was repeated. If requests are not
+    /// remembered, a phase that waits for the gateway is executed beside its next delivery, as soon as the gateway is back.
+    fn explains(&self, shape: Shape, first_ms: u64, last_ms: u64) -> bool {
+        let (end_ms, later) = match shape.store() {
+            Some(_) => (self.until_ms, UNDER_WAY),
+            None => (self.back_ms, TRIED_AGAIN),
+        };
+        self.from_ms <= last_ms && end_ms + u64::try_from(later.as_millis()).unwrap_or(u64::MAX) >= first_ms
+    }
+}
 
 /// The executions of each step, by the hash of its key.
 #[derive(Debug, Default)]
@@ -17,6 +45,8 @@ pub(super) struct Keys(HashMap<u64, Executions>);
 #[derive(Debug)]
 struct Executions {
     times: u32,
+    first_ms: u64,
+    last_ms: u64,
     /// The hash of the body of the first execution.
     body: u64,
     is_after_join: bool,
@@ -36,17 +66,21 @@ impl Keys {
         let mut keys = HashMap::new();
         for line in lines {
             let line = line?;
-            let [key, step, body] = line.split(' ').collect::<Vec<_>>()[..] else {
-                return Err(format!("the function has written the line `{line}`"));
-            };
+            let strange = || format!("the function has written the line `{line}`");
+            let [key, step, body, at_ms] = line.split(' ').collect::<Vec<_>>()[..] else { return Err(strange()) };
+            let at_ms: u64 = at_ms.parse().map_err(|_| strange())?;
             let body = hashes.hash_one(body);
             let executions = keys.entry(hashes.hash_one(key)).or_insert_with(|| Executions {
                 times: 0,
+                first_ms: at_ms,
+                last_ms: at_ms,
                 body,
                 is_after_join: step == AFTER_JOIN,
                 has_different_bodies: false,
             });
             executions.times += 1;
+            executions.first_ms = executions.first_ms.min(at_ms);
+            executions.last_ms = executions.last_ms.max(at_ms);
             executions.has_different_bodies |= executions.body != body;
         }
         Ok(Keys(keys))
@@ -62,6 +96,16 @@ impl Keys {
 
     pub(super) fn repeated(&self) -> usize {
         self.number(|executions| executions.times > 1)
+    }
+
+    /// The steps that were repeated more often than the kills from their first execution to their last explain. A step is repeated
+    /// because a kill has lost its answer, or the process that would have recorded it.
+    pub(super) fn unexplained(&self, kills: &[KillTime], shape: Shape) -> usize {
+        self.number(|executions| {
+            let explains = |kill: &&KillTime| kill.explains(shape, executions.first_ms, executions.last_ms);
+            let explained = shape.repetitions_per_kill() * kills.iter().filter(explains).count();
+            executions.times as usize > 1 + explained
+        })
     }
 
     pub(super) fn most(&self) -> u32 {
@@ -81,6 +125,7 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shape::Store;
     use super::*;
 
     fn count(lines: &[&str]) -> Result<Keys, String> {
@@ -89,7 +134,14 @@ mod tests {
 
     #[test]
     fn repetitions_are_counted_by_key() {
-        let lines = ["a-1-1 1 x", "a-2-3 2 x", "a-1-1 1 x", "a-1-1 1 x", "b-1-1 1 x", "b-1-1 1 x"];
+        let lines = [
+            "a-1-1 1 x 1000",
+            "a-2-3 2 x 1000",
+            "a-1-1 1 x 1000",
+            "a-1-1 1 x 1000",
+            "b-1-1 1 x 1000",
+            "b-1-1 1 x 1000",
+        ];
         let keys = count(&lines).unwrap();
         assert_eq!((keys.distinct(), keys.repeated(), keys.most()), (3, 2, 3));
         assert_eq!((keys.joins(), keys.different()), (0, 0));
@@ -97,14 +149,33 @@ mod tests {
 
     #[test]
     fn joins_that_fire_twice_are_seen() {
-        let again = ["a-5-1 joined x", "a-5-1 joined x", "b-5-1 joined x"];
+        let again = ["a-5-1 joined x 1000", "a-5-1 joined x 1000", "b-5-1 joined x 1000"];
         let keys = count(&again).unwrap();
         assert_eq!((keys.joins(), keys.different()), (2, 0));
-        let other_set = ["a-5-1 joined x", "a-5-1 joined y"];
+        let other_set = ["a-5-1 joined x 1000", "a-5-1 joined y 1000"];
         let keys = count(&other_set).unwrap();
         assert_eq!((keys.joins(), keys.different()), (1, 1));
-        let other_call = ["a-5-1 joined x", "a-6-1 joined x"];
+        let other_call = ["a-5-1 joined x 1000", "a-6-1 joined x 1000"];
         assert_eq!(count(&other_call).unwrap().joins(), 2);
-        assert!(count(&["a-5-1"]).is_err());
+        assert!(count(&["a-5-1 joined x"]).is_err() && count(&["a-5-1 joined x soon"]).is_err());
+    }
+
+    #[test]
+    fn each_repetition_needs_a_kill_of_its_own() {
+        let remembered = Shape::Linear(Some(Store::Redis));
+        let kill = |from_ms, until_ms| KillTime { from_ms, until_ms, back_ms: until_ms + 3000 };
+        let keys = count(&["a-1-1 1 x 5000", "a-1-1 1 x 9000", "b-1-1 1 x 5000", "c-1-1 1 x 5000"]).unwrap();
+        let unexplained = |kills: &[KillTime]| keys.unexplained(kills, remembered);
+        assert_eq!(unexplained(&[]), 1);
+        assert_eq!(unexplained(&[kill(6000, 6010)]), 0);
+        assert_eq!(unexplained(&[kill(4100, 4200)]), 0, "the call was under way");
+        assert_eq!(unexplained(&[kill(1000, 3900), kill(9001, 9100)]), 1, "before and after");
+        let twice = count(&["a-1-1 1 x 5000", "a-1-1 1 x 6000", "a-1-1 1 x 9000"]).unwrap();
+        assert_eq!((twice.unexplained(&[kill(5500, 5600)], remembered), twice.most()), (1, 3));
+        assert_eq!(twice.unexplained(&[kill(5500, 5600), kill(7000, 7100)], remembered), 0);
+        let forgotten = Shape::Linear(None);
+        assert_eq!(twice.unexplained(&[kill(5500, 5600)], forgotten), 0, "by the flow and by the queue");
+        assert_eq!(twice.unexplained(&[kill(1000, 1100)], forgotten), 0, "the gateway was away until 4100");
+        assert_eq!(twice.unexplained(&[kill(9001, 9100)], forgotten), 1);
     }
 }

@@ -5,20 +5,22 @@ use std::fmt;
 /// The flow of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Six asynchronous phases, each of which is one call.
-    Linear,
+    /// Six asynchronous phases, each of which is one call. With a store, its requests are remembered.
+    Linear(Option<Store>),
     /// A fork of eight branches. Seven make one call each. The eighth runs a for-each of 20 items, four at once, of which each
     /// makes one call, and makes another call after it. A last call follows the join.
     Graph(Store),
 }
 
-/// The store for the joins of the flow.
+/// The store for the records and joins of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     /// The store of the local gateway, which the run kills.
     Gateway,
     /// Redis, which the run does not kill, because it would lose up to a second of writes.
     Redis,
+    /// MinIO, which the run does not kill either.
+    S3,
 }
 
 /// The number of phases of the linear flow.
@@ -30,7 +32,7 @@ const ITEMS: usize = 20;
 
 impl Store {
     pub(super) fn named(name: &str) -> Option<Store> {
-        [Store::Gateway, Store::Redis].into_iter().find(|store| store.as_str() == name)
+        [Store::Gateway, Store::Redis, Store::S3].into_iter().find(|store| store.as_str() == name)
     }
 
     /// The value of `state_manager`.
@@ -38,6 +40,15 @@ impl Store {
         match self {
             Store::Gateway => "gateway",
             Store::Redis => "redis",
+            Store::S3 => "s3",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Store::Gateway => "the gateway's store",
+            Store::Redis => "Redis",
+            Store::S3 => "MinIO",
         }
     }
 }
@@ -46,7 +57,7 @@ impl Shape {
     /// The role of the program that serves the flow.
     pub(super) fn role(self) -> &'static str {
         match self {
-            Shape::Linear => "flow",
+            Shape::Linear(_) => "flow",
             Shape::Graph(_) => "graph",
         }
     }
@@ -54,7 +65,7 @@ impl Shape {
     /// The number of requests in flight. A request of the graph is in many phases at the same time.
     pub(super) fn at_once(self) -> usize {
         match self {
-            Shape::Linear => 64,
+            Shape::Linear(_) => 64,
             Shape::Graph(_) => 8,
         }
     }
@@ -62,7 +73,7 @@ impl Shape {
     /// The number of calls in one request.
     pub(super) fn steps(self) -> usize {
         match self {
-            Shape::Linear => PHASES,
+            Shape::Linear(_) => PHASES,
             Shape::Graph(_) => SIMPLE_BRANCHES + ITEMS + self.joins(),
         }
     }
@@ -70,15 +81,29 @@ impl Shape {
     /// The number of joins in one request. A call follows each.
     pub(super) fn joins(self) -> usize {
         match self {
-            Shape::Linear => 0,
+            Shape::Linear(_) => 0,
             Shape::Graph(_) => 2,
         }
+    }
+
+    /// Where the requests are remembered.
+    pub(super) fn store(self) -> Option<Store> {
+        match self {
+            Shape::Linear(store) => store,
+            Shape::Graph(store) => Some(store),
+        }
+    }
+
+    /// How often one kill may repeat a step. If the gateway dies, the flow repeats the call, and the queue delivers the phase again.
+    /// Only a flow that remembers its requests knows that the phase is in progress.
+    pub(super) fn repetitions_per_kill(self) -> usize {
+        if self.store().is_some() { 1 } else { 2 }
     }
 
     /// The payload of a request.
     pub(super) fn payload(self, number: usize) -> String {
         match self {
-            Shape::Linear => format!("{number}:"),
+            Shape::Linear(_) => format!("{number}:"),
             Shape::Graph(_) => number.to_string(),
         }
     }
@@ -86,7 +111,7 @@ impl Shape {
     /// The payload at the end of a request.
     pub(super) fn result(self, number: usize) -> String {
         match self {
-            Shape::Linear => (1..=PHASES).fold(self.payload(number), |text, phase| format!("{text}{phase}")),
+            Shape::Linear(_) => (1..=PHASES).fold(self.payload(number), |text, phase| format!("{text}{phase}")),
             Shape::Graph(_) => {
                 let branches =
                     (1..=SIMPLE_BRANCHES).map(|branch| format!(r#""branch-{branch}":{}"#, number * 10 + branch));
@@ -101,12 +126,10 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Shape::Linear => f.write_str("six asynchronous phases"),
+            Shape::Linear(None) => f.write_str("six asynchronous phases"),
+            Shape::Linear(Some(store)) => write!(f, "six asynchronous phases, remembered in {}", store.title()),
             Shape::Graph(store) => {
-                let store = match store {
-                    Store::Gateway => "the gateway's store",
-                    Store::Redis => "Redis",
-                };
+                let store = store.title();
                 write!(
                     f,
                     "a fork of eight branches, a for-each of {ITEMS} items in one of them, and two joins in {store}"
@@ -122,12 +145,12 @@ mod tests {
 
     #[test]
     fn results_are_those_of_the_flows() {
-        assert_eq!(Shape::Linear.result(3), "3:123456");
+        assert_eq!(Shape::Linear(None).result(3), "3:123456");
         let result = Shape::Graph(Store::Redis).result(3);
         assert!(result.starts_with(r#"{"branch-1":31,"branch-2":32,"#), "{result}");
         assert!(
             result.ends_with(r#""branch-7":37,"items":[6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,42,44]}"#)
         );
-        assert_eq!((Shape::Linear.steps(), Shape::Graph(Store::Redis).steps()), (6, 29));
+        assert_eq!((Shape::Linear(None).steps(), Shape::Graph(Store::Redis).steps()), (6, 29));
     }
 }

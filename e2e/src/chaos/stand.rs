@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use faasflow_http::{ServerOptions, read_body, serve};
+use faasflow_http::{ServerOptions, now_ms, read_body, serve};
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::backing::Backing;
+use super::keys::KillTime;
 use super::schedule::Target;
 use super::shape::Shape;
 use super::tally::{ReportedEnd, Tally};
@@ -106,16 +107,19 @@ impl Stand {
         self.folder.join("keys")
     }
 
-    /// Kills one of the three, and restarts it on the same port after this time.
-    pub(super) async fn restart(&mut self, target: Target, pause: Duration) -> Result<(), String> {
+    /// Kills one of the three, and restarts it on the same port after this time. Returns when it was killed.
+    pub(super) async fn restart(&mut self, target: Target, pause: Duration) -> Result<KillTime, String> {
         let server = match target {
             Target::Gateway => &mut self.gateway,
             Target::Flow => &mut self.flow,
             Target::Function => &mut self.function,
         };
+        let from_ms = now_ms();
         server.kill().await?;
+        let until_ms = now_ms();
         tokio::time::sleep(pause).await;
-        server.again().await
+        server.again().await?;
+        Ok(KillTime { from_ms, until_ms, back_ms: now_ms() })
     }
 
     pub(super) async fn dead_letters(&self) -> Result<u64, String> {

@@ -27,10 +27,7 @@ pub(super) async fn install() -> Result<(), String> {
     }
     tools::debian("qemu-user-static", QEMU).await?;
     stand_ins::install_watchdog("arm64").await?;
-    let added = Command::new("rustup").args(["target", "add", TARGET]).output().await;
-    let added = added.map_err(|error| format!("rustup: {error}"))?;
-    let why = || format!("rustup target add {TARGET}: {}", String::from_utf8_lossy(&added.stderr).trim());
-    expect(added.status.success(), why)
+    tools::rust_target(TARGET).await
 }
 
 pub(super) async fn run(suite: &Suite, apart: &Apart, shop: &Arc<Shop>, stand: &Arc<Stand>) {

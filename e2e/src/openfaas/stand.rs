@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
+use faasflow_core::signature::Keys;
 use http::Method;
 use tokio::sync::Mutex;
 
@@ -211,6 +212,18 @@ impl Stand {
         }
     }
 
+    /// Removes what the broker has stored, as if it kept its queue in memory, which is the default of OpenFaaS. It must be down.
+    pub(super) fn lose_queue(&self) -> Result<(), String> {
+        std::fs::remove_dir_all(self.folder.path().join("nats")).map_err(|error| error.to_string())
+    }
+
+    /// Signs a request to the API of a flow.
+    pub(super) fn sign(&self, request: &str) -> Result<String, String> {
+        let key = std::fs::read_to_string(self.folder.path().join(".faasflow/secrets/faasflow-hmac-secret"));
+        let keys = Keys::parse(&key.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+        Ok(keys.sign([request.as_bytes()]))
+    }
+
     pub(super) async fn kill_gateway(&self) -> Result<(), String> {
         match &self.openfaas {
             Some(openfaas) => openfaas.lock().await.gateway.kill().await,
@@ -335,13 +348,17 @@ fn stack_text(recorder: &Recorder, redis_port: u16, severable_port: u16) -> Resu
         text.push_str(&format!("  {name}:\n    annotations: {{ faasflow.url: '{url}' }}\n"));
     }
     let timeout = WRITE_TIMEOUT.as_secs();
-    for name in ["relay", "relay-stored", "direct", "gated", "graph", "graph-first", "graph-stored"] {
+    for name in ["relay", "relay-stored", "direct", "gated", "graph", "graph-first", "graph-stored", "six-stored"] {
         let redis_port = if name == "graph-stored" { severable_port } else { redis_port };
         text.push_str(&format!(
             "  {name}:\n    lang: faasflow\n    fprocess: {program}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
              mode: http\n      E2E_FLOW: {name}\n      workflow_name: {name}\n      write_timeout: {timeout}s\n      \
              redis_url: redis://127.0.0.1:{redis_port}\n"
         ));
+        if name == "relay" {
+            // It has no store, even where the gateway offers one, so its requests are not remembered.
+            text.push_str("      state_manager: envelope\n");
+        }
     }
     text.push_str(&photos::functions()?);
     for name in photos::FLOWS {

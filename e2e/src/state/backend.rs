@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use faasflow::BoxFuture;
-use faasflow::state::{Condition, Scope, StateError, StateManager, Version};
+use faasflow::state::{Condition, ListQuery, Listed, Scope, StateError, StateManager, Status, Version, Watch};
 use faasflow::{Redis, S3};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,6 +22,8 @@ const BUCKET: &str = "faasflow-e2e";
 pub(crate) struct Backend {
     kind: Kind,
     port: u16,
+    /// Where MinIO keeps its objects.
+    data: Option<PathBuf>,
     /// Its certificate, if it uses TLS.
     certificate: Option<Certificate>,
     server: Mutex<Server>,
@@ -74,8 +76,13 @@ impl Backend {
             ready: None,
             log: folder.join("log"),
         };
-        let backend =
-            Backend { kind: Kind::Minio, port, certificate, server: Mutex::new(Server::start(recipe).await?) };
+        let backend = Backend {
+            kind: Kind::Minio,
+            port,
+            data: Some(data),
+            certificate,
+            server: Mutex::new(Server::start(recipe).await?),
+        };
         backend.until_well().await?;
         Ok(backend)
     }
@@ -125,8 +132,13 @@ impl Backend {
             ready: None,
             log: folder.join("log"),
         };
-        let backend =
-            Backend { kind: Kind::Redis, port, certificate, server: Mutex::new(Server::start(recipe).await?) };
+        let backend = Backend {
+            kind: Kind::Redis,
+            port,
+            data: None,
+            certificate,
+            server: Mutex::new(Server::start(recipe).await?),
+        };
         backend.until_well().await?;
         Ok(backend)
     }
@@ -240,6 +252,12 @@ impl Backend {
 
     /// Sends a command to Redis, written as on its command line.
     pub(crate) async fn command(&self, command: &str) -> Result<(), String> {
+        let answer = self.ask(command).await?;
+        if answer == "+OK" { Ok(()) } else { Err(format!("`{command}`: {answer}")) }
+    }
+
+    /// Sends a command to Redis, and returns the lines of its answer.
+    async fn ask(&self, command: &str) -> Result<String, String> {
         let ask = async {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
             stream.write_all(format!("AUTH {PASSWORD}\r\n{command}\r\nQUIT\r\n").as_bytes()).await?;
@@ -248,12 +266,54 @@ impl Backend {
             Ok::<_, std::io::Error>(answer)
         };
         let answer = ask.await.map_err(|error| error.to_string())?;
-        if answer == "+OK\r\n+OK\r\n+OK\r\n" { Ok(()) } else { Err(format!("`{command}`: {answer}")) }
+        let inner = answer.strip_prefix("+OK\r\n").and_then(|rest| rest.strip_suffix("\r\n+OK\r\n"));
+        inner.map(str::to_owned).ok_or_else(|| format!("`{command}`: {answer}"))
+    }
+
+    /// How many values of requests of a flow have no time to live. S3 has none for objects.
+    pub(crate) async fn immortal(&self, flow: &str) -> Result<usize, String> {
+        if self.is_minio() {
+            return Ok(0);
+        }
+        let script = "local immortal = 0 for _, key in ipairs(redis.call('KEYS', 'faasflow*:' .. ARGV[1] .. ':*')) do \
+                      local lists = string.find(key, '^faasflow%-requests:') \
+                      if not lists and redis.call('PTTL', key) < 0 then immortal = immortal + 1 end end return immortal";
+        number(&self.ask(&format!("EVAL \"{script}\" 0 {flow}")).await?)
+    }
+
+    /// How many entries of the lists of a flow's requests are in the store, of whatever age.
+    pub(crate) async fn entries(&self, flow: &str) -> Result<usize, String> {
+        if let Some(data) = &self.data {
+            // What outlives the requests still has entries elsewhere, by which it expires.
+            let list = format!("/records/k-{flow}/");
+            return Ok(files(data).into_iter().filter(|file| file.contains(&list)).count());
+        }
+        let mut all = 0;
+        for command in ["ZCARD faasflow-requests", "HLEN faasflow-statuses", "ZCARD faasflow-expiry"] {
+            all += number(&self.ask(&format!("{command}:{flow}")).await?)?;
+        }
+        Ok(all)
     }
 
     pub(crate) async fn stop(&self) -> Result<(), String> {
         self.kill().await
     }
+}
+
+/// An integer as Redis answers it.
+fn number(answer: &str) -> Result<usize, String> {
+    answer.strip_prefix(':').and_then(|number| number.parse().ok()).ok_or_else(|| format!("it answered {answer}"))
+}
+
+/// The paths of all files in a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path.to_string_lossy().into_owned()],
+        })
+        .collect()
 }
 
 impl Manager {
@@ -268,6 +328,72 @@ impl Manager {
 impl StateManager for Manager {
     fn name(&self) -> &str {
         self.inner().name()
+    }
+
+    fn supports_branches(&self) -> bool {
+        self.inner().supports_branches()
+    }
+
+    fn supports_records(&self) -> bool {
+        self.inner().supports_records()
+    }
+
+    fn begin_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        key: &'a str,
+        value: bytes::Bytes,
+    ) -> BoxFuture<'a, Result<bool, StateError>> {
+        self.inner().begin_request(scope, started_ms, key, value)
+    }
+
+    fn list_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().list_request(scope, started_ms, status)
+    }
+
+    fn retire_request<'a>(
+        &'a self,
+        scope: &'a Scope,
+        started_ms: u64,
+        status: Status,
+        keep_for: Duration,
+        known_for: Duration,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().retire_request(scope, started_ms, status, keep_for, known_for)
+    }
+
+    fn list_requests<'a>(
+        &'a self,
+        flow: &'a str,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StateError>> {
+        self.inner().list_requests(flow, query)
+    }
+
+    fn remove_expired<'a>(&'a self, flow: &'a str, limit: usize) -> BoxFuture<'a, Result<usize, StateError>> {
+        self.inner().remove_expired(flow, limit)
+    }
+
+    fn get_across<'a>(
+        &'a self,
+        scopes: &'a [Scope],
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Option<bytes::Bytes>>, StateError>> {
+        self.inner().get_across(scopes, key)
+    }
+
+    fn is_expired<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<bool, StateError>> {
+        self.inner().is_expired(scope)
+    }
+
+    fn watch<'a>(&'a self, flow: &'a str) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, StateError>> {
+        self.inner().watch(flow)
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {

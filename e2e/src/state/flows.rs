@@ -39,6 +39,9 @@ pub(super) fn flow(backend: &Backend) -> Flow {
         .expect("the flow is well defined")
 }
 
+/// Requests are forgotten at their end. By default they are remembered here, because the backends can.
+pub(super) const FORGETS: (&str, &str) = ("records", "off");
+
 pub(super) async fn kit(backend: &Backend, settings: &[(&str, &str)]) -> Running {
     let mut kit = TestKit::new(flow(backend));
     for name in ["one", "two", "three"] {
@@ -98,7 +101,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
 }
 
 async fn small(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[]).await;
+    let kit = kit(&backend, &[FORGETS]).await;
     let sent = payload(20_000, 1);
     let end = kit.request(sent.clone()).send().await;
     came_back(&end, &sent)?;
@@ -121,7 +124,7 @@ async fn looked_at_in_the_queue(kit: &Running, sent: Bytes) -> Result<(End, Refe
 }
 
 async fn over_the_limit(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[("envelope_limit", "4000")]).await;
+    let kit = kit(&backend, &[FORGETS, ("envelope_limit", "4000")]).await;
     let (end, reference) = looked_at_in_the_queue(&kit, payload(300_000, 2)).await?;
     kit.until_delivered(2).await;
     let left = left(&backend, end.request_id(), &[reference]).await?;
@@ -135,7 +138,7 @@ async fn always(backend: Arc<Backend>) -> Result<(), String> {
 }
 
 async fn stored(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[("keep_state", "true")]).await;
+    let kit = kit(&backend, &[FORGETS, ("keep_state", "true")]).await;
     let sent = payload(1000, 4);
     let end = kit.request(sent.clone()).send().await;
     came_back(&end, &sent)?;
@@ -147,7 +150,7 @@ async fn stored(backend: Arc<Backend>) -> Result<(), String> {
 }
 
 async fn tampered(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[("intermediate_storage", "true")]).await;
+    let kit = kit(&backend, &[FORGETS, ("intermediate_storage", "true")]).await;
     kit.hold_queue();
     let request = kit.request(payload(5000, 5));
     let (end, done) = tokio::join!(request.send(), async {
@@ -166,7 +169,7 @@ async fn tampered(backend: Arc<Backend>) -> Result<(), String> {
 }
 
 async fn late(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[("intermediate_storage", "true")]).await;
+    let kit = kit(&backend, &[FORGETS, ("intermediate_storage", "true")]).await;
     kit.hold_queue();
     let sent = payload(5000, 6);
     let (end, queued) = tokio::join!(kit.request(sent.clone()).send(), async {

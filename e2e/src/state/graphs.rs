@@ -8,10 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow::state::{Condition, Scope, StateError, StateManager, Version};
 use faasflow::{BoxFuture, Complete, Flow, ForEach, Graph, Json, Outcome};
+use faasflow_core::headers;
 use faasflow_testkit::{End, Fake, Running, TestKit};
 use tokio::sync::Notify;
 
 use super::backend::{Backend, Manager};
+use super::flows::FORGETS;
 use crate::suite::{Suite, expect};
 
 /// The items of the for-each.
@@ -40,10 +42,13 @@ async fn kit(flow: Flow, settings: &[(&str, &str)]) -> Running {
 
 /// Checks the result of a request, and that the join has fired once.
 fn joined(kit: &Running, end: &End, sent: u64) -> Result<(), String> {
+    joined_with(kit, end.outcome() == Some(Outcome::Success), &end.text(), sent)
+}
+
+fn joined_with(kit: &Running, is_success: bool, text: &str, sent: u64) -> Result<(), String> {
     let items: Vec<u64> = (sent..sent + ITEMS).collect();
     let result = format!(r#"{{"call":{sent},"items":{}}}"#, serde_json::json!(items));
-    let success = end.outcome() == Some(Outcome::Success) && end.text() == result;
-    expect(success, || format!("{} {:?}: {:.200}", end.status, end.outcome(), end.text()))?;
+    expect(is_success && text == result, || format!("success {is_success}: {text:.200}"))?;
     let after = kit.calls("three");
     let keys: BTreeSet<&str> = after.iter().filter_map(|call| call.header("idempotency-key")).collect();
     expect(keys.len() == 1, || format!("the call after the join has the keys {keys:?}"))?;
@@ -62,7 +67,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
 }
 
 async fn ends(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(flow(backend.manager()), &[]).await;
+    let kit = kit(flow(backend.manager()), &[FORGETS]).await;
     let end = kit.request("7").send().await;
     joined(&kit, &end, 7)?;
     let scope = Scope { flow: "flow".to_owned(), request: end.request_id().to_owned() };
@@ -103,9 +108,16 @@ async fn twice(backend: Arc<Backend>) -> Result<(), String> {
 async fn killed(backend: Arc<Backend>) -> Result<(), String> {
     for (function, sent) in [("one", 9), ("item", 10), ("three", 11)] {
         let kit = kit(flow(backend.manager()), &[]).await;
+        // A crash before the caller is answered would cut its connection.
+        kit.hold_queue();
         kit.crash_at(function);
-        let end = kit.request(sent.to_string()).send().await;
-        joined(&kit, &end, sent).map_err(|why| format!("killed in `{function}`: {why}"))?;
+        let url = kit.callback_url("end");
+        let answer = kit.request(sent.to_string()).header(headers::CALLBACK_URL, url).answer().await;
+        expect(answer.status == 202, || format!("it was answered with {}: {}", answer.status, answer.text()))?;
+        kit.release_queue();
+        let end = kit.until_called("callback/end", 1).await.remove(0);
+        let is_success = end.header(headers::OUTCOME.as_str()) == Some("success");
+        joined_with(&kit, is_success, &end.text(), sent).map_err(|why| format!("killed in `{function}`: {why}"))?;
         let times = kit.calls(function).len();
         expect(times >= 2, || format!("`{function}` was called {times} times"))?;
     }
@@ -164,6 +176,10 @@ struct Cut {
 impl StateManager for Cutting {
     fn name(&self) -> &str {
         self.0.manager.name()
+    }
+
+    fn supports_branches(&self) -> bool {
+        self.0.manager.supports_branches()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::graph_faults::SPANS;
 use super::stand::{PATIENCE, Stand};
 use super::trace::{Span, Trace};
 use crate::suite::{Suite, expect};
@@ -11,9 +12,9 @@ const BRANCHES: [&str; 2] = ["one", "two"];
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     let within = "branches within a phase hang side by side under it, and their calls under them";
     suite.check(within, synchronous(stand.clone())).await;
-    let forked = "branches that fork are phases side by side, and one of them forwards to the join";
+    let forked =
+        "branches that fork are phases side by side, one of them forwards to the join, and the join links to all";
     suite.check(forked, asynchronous(stand.clone())).await;
-    suite.not_done("links from the span of a join to its branches", "flow functions do not send span links");
 }
 
 /// Waits until the functions of both branches have been called with this body, and then lets them answer.
@@ -38,7 +39,7 @@ fn side_by_side(trace: &Trace, parent: &Span, branches: &[&Span]) -> Result<(), 
 }
 
 /// The span with the call of a function below it.
-fn around<'a>(trace: &'a Trace, function: &str) -> Result<&'a Span, String> {
+pub(super) fn around<'a>(trace: &'a Trace, function: &str) -> Result<&'a Span, String> {
     let call = trace.span(&format!("call {function}"))?;
     let around = trace.spans.iter().find(|span| Some(&span.id) == call.parent.as_ref());
     around.ok_or_else(|| format!("`{}` has no parent:\n{trace}", call.name))
@@ -76,8 +77,7 @@ async fn asynchronous(stand: Arc<Stand>) -> Result<(), String> {
     let both = until_both(&stand, body).await;
     sent?.expect(202)?;
     both?;
-    // The request, the phases of the fork, of two branches and of the join, and three calls.
-    let trace = stand.jaeger.until(&trace, 7).await?;
+    let trace = stand.jaeger.until(&trace, SPANS).await?;
     let branches = [around(&trace, "one")?, around(&trace, "two")?];
     side_by_side(&trace, trace.request()?, &branches)?;
     let join = around(&trace, "three")?;
@@ -86,5 +86,7 @@ async fn asynchronous(stand: Arc<Stand>) -> Result<(), String> {
         branch.events.iter().any(|event| event.name == "forwarded" && event.attributes.get("faasflow.phase") == number)
     };
     let forwarded = branches.iter().filter(forwards).count();
-    expect(forwarded == 1, || format!("{forwarded} branches have forwarded to `{}`, not one:\n{trace}", join.name))
+    expect(forwarded == 1, || format!("{forwarded} branches have forwarded to `{}`, not one:\n{trace}", join.name))?;
+    let ids = branches.map(|branch| branch.id.clone());
+    expect(join.links == ids, || format!("`{}` links to {:?}, not to {ids:?}:\n{trace}", join.name, join.links))
 }

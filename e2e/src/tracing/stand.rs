@@ -11,6 +11,7 @@ use http::Method;
 use tokio::sync::Mutex;
 
 use super::jaeger::Jaeger;
+use super::separate::SeparateFlow;
 use crate::client::{Answer, Client};
 use crate::photos;
 use crate::recorder::Recorder;
@@ -35,13 +36,14 @@ pub(super) struct Stand {
     pub(super) jaeger: Jaeger,
     pub(super) recorder: Recorder,
     pub(super) client: Client,
+    pub(super) separate: SeparateFlow,
     up: Mutex<Server>,
     metrics: Vec<(String, u16)>,
     folder: PathBuf,
     ids: AtomicU16,
 }
 
-fn beside(program: &str) -> Result<PathBuf, String> {
+pub(super) fn beside(program: &str) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     Ok(own.with_file_name(program))
 }
@@ -63,7 +65,10 @@ impl Stand {
             Ok::<_, String>(tracing(server, port))
         };
         for name in photos::FLOWS {
-            text.push_str(&photos::flow(name, &settings(name, jaeger.grpc())?)?);
+            let mut settings = settings(name, jaeger.grpc())?;
+            // The traces say how large the envelopes are, and the gateway's store would take large payloads out of them.
+            settings.push(("state_manager", "envelope".to_owned()));
+            text.push_str(&photos::flow(name, &settings)?);
         }
         let program = beside("e2e-flow")?;
         for (name, flow, over_http) in FLOWS {
@@ -78,9 +83,11 @@ impl Stand {
                 text.push_str(&format!("      {name}: '{value}'\n"));
             }
         }
+        let port = free_port()?;
+        let separate = SeparateFlow::start(folder, port, jaeger.grpc()).await?;
+        text.push_str(&separate.function());
         let stack = folder.join("stack.yml");
         std::fs::write(&stack, text).map_err(|error| error.to_string())?;
-        let port = free_port()?;
         let up = Server::start(Recipe {
             program: beside("faasflow")?,
             arguments: ["up", &stack.to_string_lossy(), "--no-watch", "--port", &port.to_string()]
@@ -97,7 +104,8 @@ impl Stand {
             return Err(format!("{why}; the log of faasflow up ends: {}", up.tail()));
         }
         let folder = folder.to_owned();
-        Ok(Arc::new(Stand { url, jaeger, recorder, client, up: up.into(), metrics, folder, ids: AtomicU16::new(1) }))
+        let ids = AtomicU16::new(1);
+        Ok(Arc::new(Stand { url, jaeger, recorder, client, separate, up: up.into(), metrics, folder, ids }))
     }
 
     /// A new request id (a UUID), and the same without dashes, which is the id of the trace.
@@ -174,7 +182,7 @@ impl Stand {
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// The settings of a flow that traces.
-fn tracing(server: String, metrics_port: u16) -> Vec<(&'static str, String)> {
+pub(super) fn tracing(server: String, metrics_port: u16) -> Vec<(&'static str, String)> {
     vec![
         ("enable_tracing", "true".to_owned()),
         ("trace_server", server),

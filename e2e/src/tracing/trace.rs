@@ -26,6 +26,8 @@ pub(super) struct Trace {
 pub(super) struct Span {
     pub(super) id: String,
     pub(super) parent: Option<String>,
+    /// The ids of the spans that it links to.
+    pub(super) links: Vec<String>,
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) service: String,
@@ -146,6 +148,7 @@ impl Span {
     fn read(value: &Value, processes: &Value) -> Result<Span, String> {
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let parents = value["references"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let links = parents.iter().filter(|reference| reference["refType"] == "FOLLOWS_FROM");
         let parent = parents.iter().find(|reference| reference["refType"] == "CHILD_OF");
         let start = value["startTime"].as_u64().ok_or("Jaeger's answer has a span without a start")?;
         let tags = attributes(&value["tags"]);
@@ -159,6 +162,7 @@ impl Span {
         Ok(Span {
             id: text("spanID"),
             parent: parent.and_then(|reference| reference["spanID"].as_str()).map(str::to_owned),
+            links: links.filter_map(|reference| reference["spanID"].as_str()).map(str::to_owned).collect(),
             name: text("operationName"),
             kind: besides.get("span.kind").cloned().unwrap_or_default(),
             service: processes[process]["serviceName"].as_str().unwrap_or_default().to_owned(),

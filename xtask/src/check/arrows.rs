@@ -5,18 +5,27 @@ use serde_json::Value;
 use super::Fault;
 
 /// Every crate of the product, and the crates it may depend on. Other crates are not restricted.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("faasflow-admin", &[]),
     ("faasflow-core", &[]),
+    ("faasflow-dashboard", &[]),
     ("faasflow-containers", &["faasflow-core"]),
     ("faasflow-drawing", &["faasflow-core"]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
-    ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
+    ("faasflow-runtime", &["faasflow-admin", "faasflow-core", "faasflow-http"]),
     ("faasflow-state", &["faasflow-admin", "faasflow-core", "faasflow-http"]),
     (
         "faasflow-gateway",
-        &["faasflow-admin", "faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"],
+        &[
+            "faasflow-admin",
+            "faasflow-containers",
+            "faasflow-core",
+            "faasflow-dashboard",
+            "faasflow-drawing",
+            "faasflow-http",
+            "faasflow-queue",
+        ],
     ),
     ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime", "faasflow-state"]),
     (

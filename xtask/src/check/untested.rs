@@ -13,16 +13,23 @@ pub(super) fn check(metadata: &Value, root: &Path, files: &[String]) -> Vec<Faul
         let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
         for target in targets {
             let source = Path::new(target["src_path"].as_str().unwrap_or_default());
-            let Some(folder) = source.parent().and_then(|folder| folder.strip_prefix(root).ok()) else { continue };
-            let named = source.strip_prefix(root).unwrap_or(source);
+            let Ok(named) = source.strip_prefix(root) else {
+                let (place, what) = (source.display().to_string(), format!("it is not below {}", root.display()));
+                faults.push(Fault { rule: "every test runs", place, what });
+                continue;
+            };
+            let folder = named.parent().unwrap_or(named);
             // A program beside a library has one file; all other files belong to the library.
             let alone = targets.iter().all(|other| {
                 other == target || Path::new(other["src_path"].as_str().unwrap_or_default()).parent() != source.parent()
             });
-            let is_program = target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "bin"));
+            let is_kind =
+                |wanted| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == wanted));
+            let is_program = is_kind("bin");
+            let has_one_file = is_kind("custom-build") || (is_program && !alone);
             let own = files.iter().filter(|file| file.ends_with(".rs")).filter(|file| {
                 let file = Path::new(file);
-                if is_program && !alone { file == named } else { file.starts_with(folder) }
+                if has_one_file { file == named } else { file.starts_with(folder) }
             });
             for file in own {
                 let text = read(file);
@@ -78,9 +85,10 @@ mod tests {
         let program = check(vec![target("lib", "lib.rs", true), target("bin", "main.rs", false)]);
         let alone = check(vec![target("bin", "main.rs", false)]);
         std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").unwrap();
+        let script = check(vec![target("custom-build", "build.rs", false)]);
         let library = check(vec![target("lib", "lib.rs", false), target("bin", "main.rs", false)]);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(none.is_empty(), "{none:?}");
+        assert!(none.is_empty() && script.is_empty(), "{none:?} {script:?}");
         assert_eq!((program, alone), (vec!["src/main.rs".to_owned()], vec!["src/main.rs".to_owned()]));
         assert_eq!(library, ["src/lib.rs"]);
     }

@@ -16,7 +16,8 @@ Exit codes:
   1  the command ran, but failed: a function answered with an error, a check found an error
   2  the command line is wrong
   3  the gateway cannot be reached
-  4  a file, a setting or a flow definition cannot be used";
+  4  a file, a setting or a flow definition cannot be used
+  5  the time was over before the request had ended";
 
 pub(super) const DEMO: &str = "\
 Examples:
@@ -53,6 +54,7 @@ Examples:
   echo Ada | faasflow invoke hello-flow               send a text, print the answer
   faasflow invoke resize < photo.jpg > small.jpg      send a file, store the answer in another
   faasflow invoke resize --async < photo.jpg          queue the call, print its ID
+  faasflow invoke upload --wait=60s < photo.jpg       wait until all phases have ended
   faasflow invoke resize -q width=200 -H X-Token=abc  call it with a query and a header
 
 Each request has an ID, the header X-Faasflow-Request-Id of the answer. `faasflow logs ID` shows what functions \
@@ -62,6 +64,19 @@ pub(super) const LOGS: &str = "\
 Examples:
   faasflow logs 5f0c9a41e7d2             what all functions logged while they worked on this request
   faasflow logs --function resize -f     what one function logs, as it happens";
+
+pub(super) const REQUESTS: &str = "\
+Examples:
+  faasflow requests                                the newest requests of all flows
+  faasflow requests upload --status failure        those of one flow that have failed
+  faasflow requests show order-17                  where it is, and how long each place took
+  faasflow requests result order-17 -o small.jpg   store its result in a file
+  faasflow requests redrive --failed --since 1h    start failed requests again, 20 per second
+
+A request that is redriven goes on from the place that failed. Results that are recorded are used, and not computed again.
+
+The gateway of `faasflow up` signs for its users. For another gateway, give the key of the flows: \
+`--key @secrets/faasflow-hmac-secret`.";
 
 pub(super) const GRAPH: &str = "\
 Examples:

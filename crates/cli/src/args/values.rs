@@ -2,6 +2,7 @@
 //! such as "invalid digit found in string", do not.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -36,6 +37,20 @@ pub(super) fn letter_id(text: &str) -> Result<u64, String> {
     parsed(text, "the ID of a dead letter, which is a number: `faasflow queue dead-letters` lists them")
 }
 
+/// How many per second.
+pub(super) fn per_second(text: &str) -> Result<NonZeroU32, String> {
+    parsed(text, "a whole number of at least 1")
+}
+
+/// Where a redrive starts: `failed`, or the number of a phase.
+pub(super) fn from(text: &str) -> Result<String, String> {
+    let is_phase = text.parse::<u32>().is_ok_and(|phase| phase > 0);
+    if text == "failed" || is_phase {
+        return Ok(text.to_owned());
+    }
+    Err("expected `failed` or the number of a phase, from 1".to_owned())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     faasflow_core::duration::parse(text).map_err(|error| format!("{error}: {}", error.help()))
 }
@@ -66,8 +81,8 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.trim_start().to_owned()))
 }
 
-pub(super) fn request_id(text: &str) -> Result<RequestId, &'static str> {
-    RequestId::parse(text).ok_or("a request ID has 1 to 128 characters: letters, digits, `-`, `_`, `.` and `:`")
+pub(super) fn request_id(text: &str) -> Result<RequestId, String> {
+    RequestId::parse(text).ok_or_else(|| format!("a request ID has {}", RequestId::FORM))
 }
 
 #[cfg(test)]

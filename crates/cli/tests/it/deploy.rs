@@ -135,7 +135,12 @@ fn the_flow_yml_of_the_template_shows_defaults() {
         assert_eq!(defaults.get(name).map(String::as_str), Some(value), "{name}");
         shown += 1;
     }
-    assert!(shown >= 14, "only {shown} settings were found");
+    assert!(shown >= 16, "only {shown} settings were found");
+    let (_, state) = file.split_once("# Where state is stored").expect("it explains `state_manager`");
+    let (state, _) = state.split_once("# state_manager:").expect("it shows the default");
+    for name in ["envelope", "s3", "redis", "gateway"] {
+        assert!(state.contains(name), "`{name}` is missing: {state}");
+    }
 }
 
 /// The one container of a Deployment or StatefulSet.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `rust` | compiled and run as a doc test; here it is checked that the page is one, and that nothing is `ignore`d |
 //! | `console` | each line after `$ ` is run by bash, and what follows it is compared with what it prints |
-//! | `yaml` | read as a stack file, or as an environment file where it has no `functions` |
+//! | `yaml` | read as a stack file, as an environment file where it has no `functions`, or as a manifest of Kubernetes where it begins with `apiVersion` |
 //! | `json` | read as JSON |
 //! | `text` | nothing: drawings only |
 //!
@@ -18,14 +18,19 @@
 //! what the page changes, so an invocation is repeated until it answers as the page says.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod console;
 mod gateway;
+mod manifest;
 mod page;
 
 use self::console::Console;
 use self::gateway::Up;
 use self::page::{Block, OWN, Page};
+
+/// How many pages run at once. They often wait, for example for a gateway that starts or stops.
+const PAGES_AT_ONCE: usize = 2;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root of the repository")
@@ -114,10 +119,13 @@ fn every_json_block_is_json() {
 }
 
 #[test]
-fn every_yaml_block_is_a_stack_or_an_environment_file() {
+fn every_yaml_block_is_a_stack_an_environment_file_or_a_manifest() {
     for page in pages() {
         for block in page.blocks.iter().filter(|block| block.language == "yaml") {
-            read_yaml(block);
+            match manifest::is_one(block) {
+                true => manifest::check(&root(), block),
+                false => read_yaml(block),
+            }
         }
     }
 }
@@ -147,6 +155,10 @@ fn read_yaml(block: &Block) {
     let stack = read.unwrap_or_else(|error| panic!("{}: {error}", block.place));
     // Settings of flows must be ones that a flow would start with.
     for spec in stack.functions.values() {
+        let mut words = spec.process.as_deref().unwrap_or_default().split(' ');
+        if words.next() == Some("faasflow") {
+            manifest::assert_command(&block.place, &words.collect::<Vec<_>>());
+        }
         let settings = faasflow_runtime::Config::load(|name| {
             let value = match name {
                 "workflow_name" => "f".to_owned(),
@@ -160,26 +172,42 @@ fn read_yaml(block: &Block) {
 
 #[test]
 fn every_command_prints_what_the_page_says() {
-    let mut failures = Vec::new();
-    for page in pages() {
-        if !page.blocks.iter().any(|block| block.language == "console") {
-            continue;
+    let mut pages = pages();
+    pages.retain(|page| page.blocks.iter().any(|block| block.language == "console"));
+    // A page that builds its own project takes longest, so it comes first.
+    pages.sort_by_key(|page| page.up.as_deref() != Some(OWN));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failures = Vec::new();
+        while let Some(page) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
+            failures.extend(run(page));
         }
-        let mut console = match page.up.as_deref() {
-            Some(OWN) => Console::own(),
-            Some(example) => Console::up(Up::start(&root(), example)),
-            None => Console::new(&root(), page.example.as_deref()),
-        };
-        for block in &page.blocks {
-            match (&block.file, &block.run_by) {
-                (Some(file), _) => console.write(file, &block.text),
-                _ if block.language != "console" => {}
-                (None, Some(file)) => failures.extend(run_elsewhere(block, file)),
-                (None, None) => failures.extend(console.run(block)),
-            }
+        failures
+    };
+    let failures = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..PAGES_AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("no page panics")).collect::<Vec<_>>()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Runs the commands of a page.
+fn run(page: &Page) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut console = match page.up.as_deref() {
+        Some(OWN) => Console::own(),
+        Some(example) => Console::up(Up::start(&root(), example)),
+        None => Console::new(&root(), page.example.as_deref()),
+    };
+    for block in &page.blocks {
+        match (&block.file, &block.run_by) {
+            (Some(file), _) => console.write(file, &block.text),
+            _ if block.language != "console" => {}
+            (None, Some(file)) => failures.extend(run_elsewhere(block, file)),
+            (None, None) => failures.extend(console.run(block)),
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    failures
 }
 
 fn run_elsewhere(block: &Block, file: &str) -> Vec<String> {

@@ -327,8 +327,15 @@ async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
     let mut command = faasflow();
     command.arg("graph").arg(repository("examples/makeuserid/flow"));
     let project = run(command, b"");
-    let below = |drawn: &str| drawn.split_once('\n').unwrap().1.to_owned();
-    assert_eq!(below(text(done(&project))), below(&drawn), "except for the name, which the deployment sets");
+    let drawing = |drawn: &str| {
+        let (_name, rest) = drawn.split_once('\n').unwrap();
+        let (drawing, state) = rest.split_once("state: ").unwrap();
+        let (manager, fingerprint) = state.split_once(',').unwrap();
+        ([drawing, fingerprint].concat(), manager.to_owned())
+    };
+    let (project, deployed) = (drawing(text(done(&project))), drawing(&drawn));
+    assert_eq!(project.0, deployed.0, "the deployment sets only the name and the state manager");
+    assert_eq!([project.1, deployed.1], ["envelope", "gateway"]);
     assert_eq!(up.stop(), Some(0));
 }
 

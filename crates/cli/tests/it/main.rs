@@ -1,6 +1,7 @@
 //! One test program for the crate, since linking a second takes as long as linking the first.
 
 mod answers;
+mod bulk_redrive;
 mod check;
 mod commands;
 mod completions;
@@ -15,4 +16,5 @@ mod kill;
 mod live;
 mod metrics;
 mod new;
+mod requests;
 mod support;

@@ -133,7 +133,7 @@ impl Building {
                         branches.len() - 1
                     });
                     self.named("choice", |building| {
-                        building.faults_at(choice.faults);
+                        building.faults_of(choice.faults, at);
                         building.need_branch("choice", &branches, at);
                     });
                     let built = Composite::Choice { decide: choice.decide, otherwise };
@@ -167,7 +167,7 @@ impl Building {
             kinds.extend(graph.faults);
             let branches = (!graph.branches.is_empty()).then_some(graph.branches.len());
             kinds.extend(check::complete(graph.complete, branches).map(|kind| (kind, at)));
-            building.faults_at(kinds);
+            building.faults_of(kinds, at);
         });
         let within = graph.branches.iter().map(|branch| branch.within).collect();
         let built = Composite::Graph { join: graph.join, complete: graph.complete, within };
@@ -177,11 +177,11 @@ impl Building {
     fn for_each(&mut self, parent: BodyIndex, for_each: ForEachDraft, at: At) -> CompositeIndex {
         let ForEachDraft { body, split, collect, complete, at_most, within, faults } = for_each;
         self.named("for-each", |building| {
-            building.faults_at(faults);
+            building.faults_of(faults, at);
             building.faults_at(check::complete(complete, None).map(|kind| (kind, at)));
         });
         let built = Composite::ForEach { split, collect, complete, at_most, within };
-        let item = BranchDraft { name: "item".to_owned(), body, within: None, at };
+        let item = BranchDraft::new("item".to_owned(), body, at);
         self.composite(parent, CompositeKind::ForEach, built, "for-each", vec![item], &[], at)
     }
 
@@ -206,19 +206,20 @@ impl Building {
         };
         self.named(word, |building| building.faults_at(faults));
         for (number, branch) in branches.into_iter().enumerate() {
-            let name = match kind {
-                CompositeKind::ForEach => "for-each".to_owned(),
+            let whole = format!("{word} at {}:{}", at.file(), at.line());
+            self.path.push(match kind {
+                CompositeKind::ForEach => whole,
                 CompositeKind::Flow => format!("flow `{}`", branch.name),
-                CompositeKind::Graph | CompositeKind::Choice => format!("branch `{}`", branch.name),
-            };
-            self.path.push(name);
+                CompositeKind::Graph | CompositeKind::Choice => format!("{whole} > branch `{}`", branch.name),
+            });
+            self.faults_at(branch.faults);
             let body = match self.path.len() > MAX_DEPTH {
                 true => {
                     self.faults.push(Fault::in_composite(&self.path, at, FaultKind::TooDeep));
                     self.body(Draft::default(), Some((index, number)))
                 }
                 false => {
-                    self.faults_at(branch.body.faults.iter().cloned());
+                    self.faults_of(branch.body.faults.iter().cloned(), branch.at);
                     let whole = [(branch.body.state.is_some(), "state"), (branch.body.finally.is_some(), "finally")];
                     let whole = whole.into_iter().filter(|(is_set, _)| *is_set);
                     self.faults_at(whole.map(|(_, what)| (FaultKind::NotInABranch(what), branch.at)));
@@ -243,6 +244,15 @@ impl Building {
         self.path.push(name.to_owned());
         then(self);
         self.path.pop();
+    }
+
+    /// Adds faults of the composite or branch at `at`. The text about a second call says where that is.
+    fn faults_of(&mut self, faults: impl IntoIterator<Item = (FaultKind, At)>, at: At) {
+        let is_twice = |kind: &FaultKind| matches!(kind, FaultKind::SetTwice { .. });
+        self.faults_at(faults.into_iter().map(|(kind, own)| {
+            let at = if is_twice(&kind) { at } else { own };
+            (kind, at)
+        }));
     }
 
     fn faults_at(&mut self, faults: impl IntoIterator<Item = (FaultKind, At)>) {

@@ -1,6 +1,6 @@
 //! Checks that need only one step or one graph.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::composite::Complete;
 use super::draft::{At, BranchDraft, GraphDraft};
@@ -57,10 +57,12 @@ pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)
     let mut after = vec![Vec::new(); graph.branches.len()];
     let mut faults = Vec::new();
     let index = |name: &str| graph.branches.iter().position(|branch| branch.name == name);
+    let mut reported = HashSet::new();
     for (branch, other, at) in &graph.after {
         let mut known = |name: &String| {
             let found = index(name);
-            if found.is_none() && !graph.branches.is_empty() {
+            // A call of `after` with several names repeats the first one.
+            if found.is_none() && !graph.branches.is_empty() && reported.insert((name.clone(), at)) {
                 faults.push((FaultKind::UnknownBranch(name.clone()), *at));
             }
             found
@@ -73,7 +75,7 @@ pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)
     }
     // The input of a branch is an object whose fields are in order of definition.
     after.iter_mut().for_each(|others: &mut Vec<usize>| others.sort_unstable());
-    if let Some(cycle) = cycle(&after) {
+    for cycle in cycles(&after) {
         let name = |index: &usize| graph.branches[*index].name.clone();
         let last = graph.after.iter().rfind(|(branch, ..)| cycle.iter().any(|index| name(index) == *branch));
         let at = last.map_or(graph.branches[cycle[0]].at, |(_, _, at)| at);
@@ -82,8 +84,8 @@ pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)
     (after, faults)
 }
 
-/// Finds branches each of which comes after the next one. The first and the last are the same.
-fn cycle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
+/// Finds cycles: branches each of which comes after the next one. The first and the last are the same. No two cycles share a branch.
+fn cycles(after: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut done = vec![false; after.len()];
     fn visit(at: usize, after: &[Vec<usize>], done: &mut [bool], path: &mut Vec<usize>) -> Option<Vec<usize>> {
         if let Some(start) = path.iter().position(|&other| other == at) {
@@ -100,7 +102,7 @@ fn cycle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
         done[at] = true;
         found
     }
-    (0..after.len()).find_map(|at| visit(at, after, &mut done, &mut Vec::new()))
+    (0..after.len()).filter_map(|at| visit(at, after, &mut done, &mut Vec::new())).collect()
 }
 
 /// The fault of a policy that this number of branches cannot meet. The number is `None` if it is not known.

@@ -43,6 +43,14 @@ pub(super) struct BranchDraft {
     pub(super) body: Draft,
     pub(super) within: Option<Duration>,
     pub(super) at: At,
+    /// Faults of the branch itself, not of its flow.
+    pub(super) faults: Vec<(FaultKind, At)>,
+}
+
+impl BranchDraft {
+    pub(super) fn new(name: String, body: Draft, at: At) -> BranchDraft {
+        BranchDraft { name, body, within: None, at, faults: Vec::new() }
+    }
 }
 
 #[derive(Clone, Default)]

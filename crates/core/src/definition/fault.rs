@@ -181,7 +181,9 @@ impl Fault {
 
     /// A fault of a graph, choice, for-each or sub-flow, or of one of its branches, given the names that lead to it.
     pub(crate) fn in_composite(path: &[String], location: &Location<'_>, kind: FaultKind) -> Fault {
-        let place = format!("{} ({}:{})", path.join(" > "), location.file(), location.line());
+        let (path, location) = (path.join(" > "), format!("{}:{}", location.file(), location.line()));
+        let is_known = path.ends_with(&format!(" at {location}"));
+        let place = if is_known { path } else { format!("{path} ({location})") };
         Fault { step: None, place: Some(place), kind }
     }
 

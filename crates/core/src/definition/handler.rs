@@ -94,6 +94,43 @@ pub trait HandlerOf<S, M>: Send + Sync + 'static {
     fn call(&self, context: &Context, subject: S) -> impl Future<Output = Result<Self::Output>> + Send;
 }
 
+/// An async function of a payload that does not return the next payload: that of a [`Choice`](crate::Choice), or of
+/// [`ForEach::split`](crate::ForEach::split). Its parameters are any number of extractors and, last, the payload. The method that
+/// takes the function decides what it may return.
+///
+/// This trait is implemented for functions and closures. You do not need to implement it yourself. Write the types of a
+/// closure's parameters, because the compiler chooses the extractors by them.
+///
+/// ```
+/// use faasflow_core::{Choice, Flow, ForEach, Json};
+///
+/// async fn pages(text: String) -> Vec<String> {
+///     text.split('\u{c}').map(str::to_owned).collect()
+/// }
+///
+/// let read = ForEach::new(Flow::builder().apply("ocr")).split(pages);
+/// let choice = Choice::new(async |text: String| if text.is_empty() { "empty" } else { "text" })
+///     .branch("empty", Flow::builder())
+///     .branch("text", Flow::builder().for_each(read));
+/// assert!(Flow::builder().choose(choice).build().is_ok());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an async function of a payload",
+    label = "not an async function of a payload",
+    note = "write an async function or closure whose parameters are extractors (`Context`, `Query<T>`, `RequestState<T>`) \
+            and, last, the payload (`Bytes`, `String`, `Json<T>`, `Payload`, `()`)",
+    note = "its future must be `Send`: do not hold an `Rc` or a lock guard across an `.await`"
+)]
+pub trait PayloadHandler<M>: Send + Sync + 'static {
+    /// The type of its last parameter.
+    type Payload;
+    /// What it returns.
+    type Output;
+
+    /// Takes the extractors from the context, and runs the function on the payload.
+    fn call(&self, context: &Context, payload: Self::Payload) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
 /// Implements the traits for functions of these extractors.
 macro_rules! handler {
     ($($extractor:ident),*) => {
@@ -131,6 +168,22 @@ macro_rules! handler {
             async fn call(&self, context: &Context, subject: S) -> Result<R> {
                 $(let $extractor = $extractor::from_context(context).await?;)*
                 Ok(self($($extractor,)* subject).await)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables, reason = "one macro for every number of extractors")]
+        impl<F, Fut, P, R, $($extractor,)*> PayloadHandler<(P, R, $($extractor,)*)> for F
+        where
+            F: Fn($($extractor,)* P) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+            P: Send + 'static,
+            $($extractor: FromContext + Send + 'static,)*
+        {
+            type Payload = P;
+            type Output = R;
+
+            async fn call(&self, context: &Context, payload: P) -> Result<R> {
+                HandlerOf::<P, (R, $($extractor,)*)>::call(self, context, payload).await
             }
         }
     };
@@ -171,6 +224,23 @@ where
     Arc::new(move |context, subject| {
         let handler = handler.clone();
         Box::pin(async move { into(handler.call(&context, subject).await?) })
+    })
+}
+
+/// The same for a function of a payload.
+pub(crate) fn erase_payload<M: 'static, H, T>(handler: H, into: fn(H::Output) -> Result<T>) -> HandlerFn<Payload, T>
+where
+    H: PayloadHandler<M>,
+    H::Payload: FromPayload + Send + 'static,
+    T: 'static,
+{
+    let handler = Arc::new(handler);
+    Arc::new(move |context, payload| {
+        let handler = handler.clone();
+        Box::pin(async move {
+            let payload = H::Payload::from_payload(payload)?;
+            into(handler.call(&context, payload).await?)
+        })
     })
 }
 

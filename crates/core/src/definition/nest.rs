@@ -67,7 +67,6 @@ impl FlowBuilder {
     #[track_caller]
     pub fn flow(self, name: impl Into<String>, body: impl Into<FlowBuilder>) -> FlowBuilder {
         let at = Location::caller();
-        let body = body.into().draft;
-        self.element(Element::Flow(BranchDraft { name: name.into(), body, within: None, at }), at)
+        self.element(Element::Flow(BranchDraft::new(name.into(), body.into().draft, at)), at)
     }
 }

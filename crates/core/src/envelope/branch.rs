@@ -63,4 +63,12 @@ pub struct List {
     pub sha256: String,
     /// The number of items in each chunk except the last.
     pub per_chunk: u32,
+    /// The generation of the request in which the list was split.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::context::{RequestId, RequestInfo, TraceContext};
-use crate::graph::{Fingerprint, Member, Place};
+use crate::graph::{Fingerprint, MAX_SHAPE, Member, Place};
 use crate::state::{EmbeddedState, StateValue, ValueKind};
 
 use super::branch::{Branching, Origin, Terms};
@@ -27,9 +27,6 @@ pub const MAGIC: &[u8; 8] = b"FAASFLOW";
 const PREAMBLE: usize = 14;
 /// Far more than any real header needs, and still cheap to parse.
 const MAX_HEADER: usize = 4 << 20;
-
-/// The shape is only for the log, so a flow of a thousand steps must not pay for it in every envelope.
-const MAX_SHAPE: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -98,11 +95,12 @@ pub struct Envelope {
     pub request: Arc<RequestInfo>,
     /// The place of the phase to execute.
     pub place: Place,
-    /// The fingerprint of the definition that the place belongs to.
+    /// The fingerprint of the definition that the request began with, and that the place belongs to.
     pub fingerprint: Fingerprint,
     /// The fingerprint of the part of that definition ahead of the place; `None` in envelopes of older programs.
     pub ahead: Option<Fingerprint>,
-    /// The shape of that definition, to explain why it does not match. Only the first 4,096 bytes are kept.
+    /// The shape of that definition. Another definition finds out from it whether what is ahead of the place is the same. Only the
+    /// first 4,096 bytes are kept.
     pub shape: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,

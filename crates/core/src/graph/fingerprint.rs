@@ -9,7 +9,9 @@ use sha2::{Digest as _, Sha256};
 pub struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    pub(super) fn from_shape(shape: &str) -> Fingerprint {
+    /// The fingerprint of the plan with this [shape](super::Plan::shape).
+    #[must_use]
+    pub fn from_shape(shape: &str) -> Fingerprint {
         let digest = Sha256::digest(shape.as_bytes());
         let mut first = [0; 16];
         first.copy_from_slice(&digest[..16]);

@@ -66,6 +66,15 @@ impl StepIndex {
     }
 }
 
+impl CompositeIndex {
+    /// The number of the graph, choice, for-each or sub-flow, from 1, as messages and metrics show it. One inside another comes
+    /// after it.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0 + 1
+    }
+}
+
 /// An element of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,6 +6,10 @@ use super::outline::{BodyIndex, Composite, CompositeIndex, CompositeKind, Node, 
 use super::planning::{Cut, Piece};
 use super::segment::Follow;
 
+/// The longest shape that an envelope carries and that is read back, in bytes. A flow of a thousand steps must not pay for its
+/// shape in every envelope.
+pub(crate) const MAX_SHAPE: usize = 4096;
+
 impl Cut<'_> {
     /// The whole shape, such as `[modifier, call a] graph{x: [call b]; y after x: [call c]} []`.
     pub(super) fn shape(&self) -> String {
@@ -29,6 +33,20 @@ impl Cut<'_> {
         }
         let body = self.segments[segment].body;
         self.write_rest(&mut text, body, Piece::Segment(segment), 0);
+        text
+    }
+
+    /// The shape of one piece.
+    pub(super) fn piece(&self, piece: Piece) -> String {
+        let mut text = String::new();
+        self.write_pieces(&mut text, &[piece]);
+        text
+    }
+
+    /// The shape of a composite without the contents of its branches, except those that come after the branch `from`.
+    pub(super) fn signature(&self, composite: CompositeIndex, from: Option<usize>) -> String {
+        let mut text = String::new();
+        self.write_signature(&mut text, composite, from);
         text
     }
 
@@ -120,7 +138,7 @@ impl Cut<'_> {
     }
 }
 
-fn word(kind: CompositeKind) -> &'static str {
+pub(super) fn word(kind: CompositeKind) -> &'static str {
     match kind {
         CompositeKind::Graph => "graph",
         CompositeKind::Choice => "choice",

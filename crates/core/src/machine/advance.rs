@@ -71,6 +71,8 @@ pub enum Effect {
 pub enum Unfit {
     /// The flow has no such place.
     NoSuchPlace(Place),
+    /// The flow that is deployed has changed ahead of it.
+    OtherDefinition,
     /// Its payload is no longer stored: the request has ended, or the stored payload has expired.
     PayloadGone,
     /// Its payload is in a state manager, but the flow has none.
@@ -134,9 +136,9 @@ impl Iterator for Effects {
 
 /// Decides what to do for a token after something has happened to it.
 ///
-/// It handles flows whose requests have a single token, and refuses the tokens of all others: see
-/// [`Plan::needs_store`]. In such a flow, graphs, choices and for-eaches are parts of segments. A sub-flow is part of a segment or
-/// consists of segments.
+/// It handles tokens that are the only one of their request from here to the end, and refuses all others. In a flow that
+/// [needs no store](Plan::needs_store), every token is one. There, graphs, choices and for-eaches are parts of segments, and a
+/// sub-flow is part of a segment or consists of segments.
 ///
 /// The decision depends only on the arguments, so a redelivered token gets the same decision as the first one. This is
 /// what makes redelivery safe: the token is forwarded to the same place, with the same call id.
@@ -156,9 +158,7 @@ impl Iterator for Effects {
 pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
     let (place, caller) = (token.place(), token.caller());
     let effect = match happened {
-        Happened::Arrived if plan.needs_store() || plan.segment(place).is_none() => {
-            Effect::Refuse(Unfit::NoSuchPlace(place.clone()))
-        }
+        Happened::Arrived if !is_single(plan, place) => Effect::Refuse(Unfit::NoSuchPlace(place.clone())),
         Happened::Arrived => Effect::Take,
         Happened::Unfit(unfit) => Effect::Refuse(unfit),
         Happened::Taken(payload) => Effect::Run(payload),
@@ -184,6 +184,19 @@ pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
         Happened::Outage(outage) => Effect::ComeAgain(outage),
     };
     Effects(Pending::One(effect))
+}
+
+/// Whether the token at a place is the only one of its request until the end.
+fn is_single(plan: &Plan, place: &Place) -> bool {
+    let Some(mut segment) = plan.segment(place) else { return false };
+    if !plan.needs_store() {
+        return true;
+    }
+    while let Follow::Next(next) = segment.follow() {
+        let Some(found) = plan.segment(&place.sibling(next)) else { return false };
+        segment = found;
+    }
+    *segment.follow() == Follow::End
 }
 
 fn end(caller: Caller, outcome: Outcome, payload: Payload) -> Effects {

@@ -4,8 +4,8 @@
 //! ```text
 //! arrived ─▶ over? decided? recorded? ─▶ execute ─▶ record ─┬─▶ post the next phase
 //!                                                          ├─▶ post the first members       (fork)
-//!                                                          ├─▶ create an entry of the join ─┬─▶ post the next member
-//!                                                          │                                └─▶ post the join
+//!                                                          ├─▶ enter the join ─┬─▶ post the next member
+//!                                                          │                   └─▶ post the join
 //!                                                          └─▶ report, finally, forget       (end)
 //! ```
 //!
@@ -16,30 +16,80 @@
 //! The driver calls [`proceed`] repeatedly with a growing [`Journal`]. Code that runs from the beginning each time is harder to
 //! get wrong than a state machine with a state for each point at which a delivery can be interrupted.
 
+mod begun;
+mod control;
 mod effect;
 mod ended;
+mod entry;
 mod flaw;
 mod join;
 mod journal;
 mod message;
+mod parked;
 mod proceed;
+mod progress;
 mod record;
+mod stop;
+mod survey;
 mod tally;
+mod times;
+mod tried;
 
+pub use begun::Begun;
+pub use control::{Control, Redrive, Unposted};
 pub use effect::{Answer, Effect, Ending, Input, Ran, Reply, Resolved};
 pub use ended::Ended;
+pub use entry::Entrant;
+#[doc(hidden)]
+pub use entry::members_of_entry;
 #[doc(hidden)]
 pub use flaw::Flaw;
 pub use journal::Journal;
 pub use message::Message;
+pub use parked::Parked;
 pub use proceed::proceed;
 #[doc(hidden)]
 pub use proceed::proceed_with;
+pub use progress::{End, FAILED, Output, PlaceProgress, Progress, Standing};
 pub use record::{MemberRecord, Reason};
-pub use tally::Verdict;
+pub use stop::{begun_anew, stop};
+pub use survey::{Survey, survey};
+pub use tally::{Members, Verdict};
+pub use times::Times;
+pub use tried::Tried;
+
+use bytes::Bytes;
 
 use crate::graph::Place;
+use crate::outcome::Outcome;
 use crate::state::{Key, layout};
+
+/// How a generation of a request ended: its outcome, and the key of the [`MemberRecord`] that it ended with, if there is one. The
+/// argument is the value of [`over_key`]; `None` if the machine did not write it, or if the generation has no end because the request
+/// [began anew](begun_anew).
+#[must_use]
+pub fn end_of(over: &Bytes) -> Option<(Outcome, Option<String>)> {
+    let over = record::decode(over).filter(|over: &record::Over| over.by != stop::ANEW)?;
+    Some((over.outcome(), over.record))
+}
+
+/// The key of the record of the phase at a place that is not the last phase of a branch or item.
+#[must_use]
+pub fn result_key(place: &Place) -> Key {
+    layout::result(place)
+}
+
+/// The key that exists when what follows the phase at a place was posted.
+#[must_use]
+pub fn posted_key(place: &Place) -> Key {
+    layout::posted(place)
+}
+
+/// The key that exists when a generation of a request is over.
+#[must_use]
+pub fn over_key(generation: u32) -> Key {
+    layout::over(generation)
+}
 
 /// The key of a chunk of a list that a for-each has split. Chunks are counted from 0. `fork` is the place that begins the
 /// for-each, and `sha256` the hash of all chunks.

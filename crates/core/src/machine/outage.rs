@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use crate::chain::chain;
 use crate::code::{self, Code};
+use crate::state::StateError;
 
 /// A temporary condition that keeps a phase from continuing.
 ///
@@ -31,6 +33,25 @@ impl Outage {
     #[must_use]
     pub fn state_unreachable(detail: impl Into<String>) -> Outage {
         Outage::new(code::STATE_UNREACHABLE, "the state manager cannot be reached", detail)
+    }
+
+    /// Creates the outage of an error of the state manager of this name. It may be permanent, but only a person can mend it, so
+    /// the request waits.
+    #[must_use]
+    pub fn from_state_error(manager: &str, error: &StateError) -> Outage {
+        if error.is_temporary() {
+            return Outage::state_unreachable(chain(error));
+        }
+        let reason = format!(
+            "the state manager `{manager}` refuses what the flow asks of it; the log of the flow says why, and what to do"
+        );
+        Outage::new(error.code(), reason, chain(error))
+    }
+
+    /// Whether the state manager can be reached, but refuses what it is asked.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        [code::STATE_REFUSED, code::STATE_UNSUPPORTED].contains(&self.code)
     }
 }
 

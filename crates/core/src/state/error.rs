@@ -9,6 +9,7 @@ pub struct StateError {
     kind: ErrorKind,
     message: String,
     help: Option<String>,
+    sizes: Option<(u64, u64)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -22,7 +23,7 @@ enum ErrorKind {
 
 impl StateError {
     fn new(kind: ErrorKind, message: String) -> StateError {
-        StateError { kind, message, help: None, source: None }
+        StateError { kind, message, help: None, sizes: None, source: None }
     }
 
     /// Creates an error that may go away: the backend is unreachable or overloaded.
@@ -65,6 +66,27 @@ impl StateError {
             ErrorKind::Misconfigured => code::BAD_STATE_SETTING,
             ErrorKind::Unsupported => code::STATE_UNSUPPORTED,
         }
+    }
+
+    /// Adds that the value is too large: its size and the limit, both in bytes. If a step fails because of it, the caller sees
+    /// both.
+    ///
+    /// ```
+    /// use faasflow_core::state::StateError;
+    ///
+    /// let error = StateError::permanent("the bucket refuses the object").with_sizes(5000, 4096);
+    /// assert_eq!(error.sizes(), Some((5000, 4096)));
+    /// ```
+    #[must_use]
+    pub fn with_sizes(mut self, size: u64, limit: u64) -> StateError {
+        self.sizes = Some((size, limit));
+        self
+    }
+
+    /// The size of the value and the limit, both in bytes, if the value is too large.
+    #[must_use]
+    pub fn sizes(&self) -> Option<(u64, u64)> {
+        self.sizes
     }
 
     /// Adds what to do about it.

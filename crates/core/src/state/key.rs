@@ -21,6 +21,12 @@ impl Key {
         &self.0
     }
 
+    /// Whether its value is the result of a branch or an item, a [`MemberRecord`](crate::machine::forked::MemberRecord).
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.0.starts_with("member/")
+    }
+
     /// Whether its value stays when the request has ended, for envelopes that arrive late.
     #[must_use]
     pub fn outlives_request(&self) -> bool {

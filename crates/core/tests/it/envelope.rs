@@ -69,7 +69,7 @@ fn the_golden_file_of_version_1() {
 
 /// The same request inside a for-each inside a graph, in its second generation.
 fn sample_of_branches() -> Envelope {
-    let list = List { sha256: "ab".repeat(32), per_chunk: 32 };
+    let list = List { sha256: "ab".repeat(32), per_chunk: 32, generation: 0 };
     let graph = Terms { members: 2, policy: Policy::Failures(0), at_most: 2, list: None, seen: 1, due_ms: None };
     let items =
         Terms { members: 10_000, policy: Policy::Successes(3), at_most: 16, list: Some(list), seen: 400, due_ms: None };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use faasflow_core::envelope::{Branching, Origin, Terms};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::Unfit;
-use faasflow_core::machine::forked::{Answer, Effect, Journal, Message, Ran, Reply, proceed};
+use faasflow_core::machine::forked::{Answer, Effect, Journal, Message, Ran, Reply, Times, proceed};
 use faasflow_core::{Choice, Flow, FlowBuilder, ForEach, Payload, Policy};
 
 fn call(function: &str) -> FlowBuilder {
@@ -29,8 +29,13 @@ fn deliver(flow: &Flow, message: &Message, key: &str, value: &'static str) -> Re
     for _ in 0..100 {
         journal.add(match proceed(flow, message, &journal) {
             Effect::Read(found) => Answer::Found(read(found.as_str())),
+            Effect::ReadAll(keys) => Answer::FoundAll(keys.iter().map(|key| read(key.as_str())).collect()),
+            Effect::CountEntries(_) => Answer::Entries(None),
+            Effect::Enter(entrant) => {
+                Answer::Stands(read(entrant.key().as_str()).unwrap_or_else(|| entrant.entry(flow.plan(), [])))
+            }
             Effect::Create(created, new) => Answer::Stands(read(created.as_str()).unwrap_or(new)),
-            Effect::Execute(_) => Answer::Ran(Ran::Done(Payload::empty().into())),
+            Effect::Execute(_) => Answer::Ran(Ran::Done(Payload::empty().into()), Times::default()),
             Effect::Post(_) => Answer::Done,
             Effect::Reply(reply) => return reply,
             other => panic!("{other:?}"),
@@ -43,7 +48,11 @@ fn deliver(flow: &Flow, message: &Message, key: &str, value: &'static str) -> Re
 fn an_entry_that_does_not_fit_the_join_is_not_used() {
     let tally = r#"{"member":1,"ended":"done","tally":{"done":1,"branches":".d"}}"#;
     assert_eq!(deliver(&parallel(), &member(0, 2), "entry/1/0", tally), Reply::Forwarded);
+    let several =
+        r#"{"member":1,"ended":"done","with":[[0,"done"]],"tally":{"done":2,"branches":"dd","verdict":"complete"}}"#;
+    assert_eq!(deliver(&parallel(), &member(0, 2), "entry/1/0", several), Reply::Dropped);
     for entry in [
+        r#"{"member":1,"ended":"done","with":[[2,"done"]],"tally":{"done":2,"branches":"dd"}}"#,
         r#"{"member":2,"ended":"done","tally":{"done":1,"branches":".d"}}"#,
         r#"{"member":1,"ended":"done","tally":{"done":1,"branches":"."}}"#,
         r#"{"member":1,"ended":"done","tally":{"done":3,"branches":".d"}}"#,

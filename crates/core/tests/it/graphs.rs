@@ -205,12 +205,12 @@ fn every_fault_is_reported_with_its_place() {
     the flow cannot be built:
       - graph (graphs.rs:179): the graph has no branch `nobody`
       - graph (graphs.rs:180): the graph has no branch `nobody`
-      - graph (graphs.rs:181): a `within` of 0 would fail every request
       - graph (graphs.rs:174): `AtLeast(4)` cannot be met by 3 branches
       - graph (graphs.rs:176): the name `a` is used twice (again at graphs.rs:177)
       - graph (graphs.rs:178): a branch has no name
-      - branch `a` > step 1 (function `no such name`, graphs.rs:12): `no such name` is not a valid function name
-      - branch `A` (graphs.rs:177): `finally` is set in a branch
+      - graph at graphs.rs:174 > branch `a` (graphs.rs:181): a `within` of 0 would fail every request
+      - graph at graphs.rs:174 > branch `a` > step 1 (function `no such name`, graphs.rs:12): `no such name` is not a valid function name
+      - graph at graphs.rs:174 > branch `A` (graphs.rs:177): `finally` is set in a branch
       - graph (graphs.rs:191): branches wait for each other: `x` after `y` after `z` after `x`
       - graph (graphs.rs:193): branches wait for each other: `self` after `self`
       - graph (graphs.rs:193): 101 % of the members cannot fail
@@ -220,11 +220,11 @@ fn every_fault_is_reported_with_its_place() {
       - for-each (graphs.rs:195): `AtLeast(0)` is met before anything begins
       - choice (graphs.rs:196): the choice has no branch
       - choice (graphs.rs:198): the name `1` is used twice (again at graphs.rs:198)
-      - branch `otherwise` > step 10 (function `bad name`, graphs.rs:12): `bad name` is not a valid function name
+      - choice at graphs.rs:197 > branch `otherwise` > step 10 (function `bad name`, graphs.rs:12): `bad name` is not a valid function name
       - flow `deep` > flow `deeper` > flow `deeper` > flow `deeper` > flow `deeper` > flow `deeper` > flow `deeper` > flow `deeper` > flow `deeper` (graphs.rs:172): flows are nested more than 8 deep
     ");
     let codes: Vec<&str> = error.faults().iter().map(|fault| fault.code().as_str()).collect();
-    insta::assert_snapshot!(codes.join(" "), @"FF0111 FF0111 FF0117 FF0116 FF0110 FF0110 FF0102 FF0114 FF0112 FF0112 FF0116 FF0113 FF0115 FF0117 FF0116 FF0113 FF0110 FF0102 FF0118");
+    insta::assert_snapshot!(codes.join(" "), @"FF0111 FF0111 FF0116 FF0110 FF0110 FF0117 FF0102 FF0114 FF0112 FF0112 FF0116 FF0113 FF0115 FF0117 FF0116 FF0113 FF0110 FF0102 FF0118");
 }
 
 /// A flow may contain the same flow several times. Each has its own steps.

@@ -4,13 +4,13 @@ use super::shape::{Edge, Kind, Point, Shape};
 use crate::words;
 
 /// The distance between a frame and its content.
-const PADDING: i32 = 12;
+pub(super) const PADDING: i32 = 12;
 /// The height of a line of text.
 const LINE: i32 = 16;
 /// The height of a box with one line.
 const BOX: i32 = 28;
 /// The distance between two boxes that an arrow connects.
-const GAP: i32 = 32;
+pub(super) const GAP: i32 = 32;
 /// The distance between two stacked steps.
 const STACKED: i32 = 14;
 /// The maximum width of a text in a box, in columns.

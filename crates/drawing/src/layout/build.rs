@@ -5,14 +5,16 @@ use faasflow_core::description::{
     PhaseDescription,
 };
 
-use super::block::{Block, Link, edge};
+use super::block::{Block, GAP, Link, PADDING, edge};
 use super::layers;
 use super::shape::{Kind, Point};
 use crate::text::only_phase;
 use crate::words;
 
-/// The maximum width of a row. Further elements are in another row below it.
+/// The maximum width of a row in the whole picture. Further elements are in another row below it.
 const WIDEST: i32 = 1200;
+/// The maximum width of a row is never smaller, however deep it is nested.
+const NARROWEST: i32 = 300;
 /// The distance between two rows.
 const ROW_GAP: i32 = 40;
 /// The distance between a row and the edge that leads to the next.
@@ -20,16 +22,28 @@ const TURN: i32 = 18;
 
 /// The whole picture.
 pub(super) fn flow(flow: &Description) -> Block {
-    let mut blocks = vec![(Block::text(Kind::End, "request", None), Link::Direct)];
-    blocks.extend(elements(&flow.body.elements));
-    blocks.push((Block::text(Kind::End, "response", None), Link::Direct));
+    let (begin, end) = (Block::text(Kind::End, "request", None), Block::text(Kind::End, "response", None));
+    // An element may be in one row with both.
+    let inner = elements(&flow.body.elements, WIDEST - begin.width - end.width - 2 * GAP);
+    let mut blocks = vec![(begin, Link::Direct)];
+    blocks.extend(inner);
+    blocks.push((end, Link::Direct));
+    series(blocks, WIDEST)
+}
+
+/// Blocks beside each other, in as many rows as they need.
+fn series(blocks: Vec<(Block, Link)>, widest: i32) -> Block {
+    let all: i32 = blocks.iter().map(|(block, _)| GAP + block.width).sum();
+    // The edges between rows are at both sides.
+    let widest = if all <= widest { widest } else { widest - 2 * TURN };
     let mut rows: Vec<Vec<(Block, Link)>> = Vec::new();
     let mut width = 0;
+    let is_end = |block: &Block| block.shapes[0].kind == Kind::End;
     for (block, link) in blocks {
-        width += block.width;
+        width += GAP + block.width;
         match rows.last_mut() {
             // The request or the response must not be alone in a row.
-            Some(row) if width <= WIDEST || block.shapes[0].kind == Kind::End || row.len() == 1 => {
+            Some(row) if width <= widest || is_end(&block) || (row.len() == 1 && is_end(&row[0].0)) => {
                 row.push((block, link));
             }
             _ => {
@@ -63,11 +77,12 @@ fn stacked(rows: Vec<Vec<(Block, Link)>>) -> Block {
         whole.add(row, TURN, y);
         whole.height += height;
     }
+    whole.anchor = whole.height / 2;
     whole
 }
 
-/// A block for each element of a body or a phase, with how it is reached.
-fn elements(elements: &[ElementDescription]) -> Vec<(Block, Link)> {
+/// A block for each element of a body or a phase, with how it is reached. No row in it is wider than `widest`, if possible.
+fn elements(elements: &[ElementDescription], widest: i32) -> Vec<(Block, Link)> {
     let mut blocks = Vec::new();
     for (index, element) in elements.iter().enumerate() {
         match element {
@@ -86,14 +101,14 @@ fn elements(elements: &[ElementDescription]) -> Vec<(Block, Link)> {
                 };
                 let does = does.map(|does| format!(": {does}")).unwrap_or_default();
                 let title = format!("phase {}{does}", described.number);
-                blocks.push((phase(described, Kind::Phase, &title), entered(described)));
+                blocks.push((phase(described, Kind::Phase, &title, widest), entered(described)));
             }
             ElementDescription::Composite(described) => {
                 // A sub-flow is the only composite that does not begin in the phase before it.
                 let is_flow = matches!(described, CompositeDescription::Flow { .. });
                 let has_phases = described.bodies().any(has_phases);
                 let link = if is_flow && has_phases { Link::Queue } else { Link::Direct };
-                blocks.push((composite(described), link));
+                blocks.push((composite(described, widest), link));
             }
             _ => {}
         }
@@ -101,15 +116,21 @@ fn elements(elements: &[ElementDescription]) -> Vec<(Block, Link)> {
     blocks
 }
 
-fn phase(phase: &PhaseDescription, kind: Kind, title: &str) -> Block {
-    let blocks = elements(&phase.steps);
+fn phase(phase: &PhaseDescription, kind: Kind, title: &str, widest: i32) -> Block {
+    let widest = inside(widest);
+    let blocks = elements(&phase.steps, widest);
     let is_stack = phase.steps.iter().all(|element| matches!(element, ElementDescription::Step(_)));
     let content = match blocks.is_empty() {
         true => None,
         false if is_stack => Some(Block::stack(blocks.into_iter().map(|(block, _)| block).collect())),
-        false => Some(Block::series(blocks)),
+        false => Some(series(blocks, widest)),
     };
     Block::frame(kind, title, Some(phase.number), content)
+}
+
+/// The maximum width of what is in a frame.
+fn inside(widest: i32) -> i32 {
+    NARROWEST.max(widest - 2 * PADDING)
 }
 
 /// How a phase is reached. The first phase receives the request directly.
@@ -121,13 +142,13 @@ fn has_phases(body: &BodyDescription) -> bool {
     body.elements.iter().any(|element| matches!(element, ElementDescription::Phase(_)))
 }
 
-fn composite(composite: &CompositeDescription) -> Block {
+fn composite(composite: &CompositeDescription, widest: i32) -> Block {
     match composite {
         CompositeDescription::Graph { branches, .. } => {
             let index = |name: &String| branches.iter().position(|branch| branch.name == *name);
             let after: Vec<Vec<usize>> =
                 branches.iter().map(|branch| branch.after.iter().filter_map(index).collect()).collect();
-            let placed = beside(Block::dot(), branches, &after);
+            let placed = beside(Block::dot(), branches, &after, widest);
             match words::graph_options(composite) {
                 Some(options) => Block::frame(Kind::Graph, &options, None, Some(placed)),
                 None => placed,
@@ -135,39 +156,48 @@ fn composite(composite: &CompositeDescription) -> Block {
         }
         CompositeDescription::Choice { branches, .. } => {
             let choice = Block::text(Kind::Choice, "choice", None);
-            beside(choice, branches, &vec![Vec::new(); branches.len()])
+            beside(choice, branches, &vec![Vec::new(); branches.len()], widest)
         }
-        CompositeDescription::Flow { body, .. } => contained(Kind::Flow, composite, body),
-        CompositeDescription::ForEach { item, .. } => contained(Kind::ForEach, composite, item),
+        CompositeDescription::Flow { body, .. } => contained(Kind::Flow, composite, body, widest),
+        CompositeDescription::ForEach { item, .. } => contained(Kind::ForEach, composite, item, widest),
         _ => Block::text(Kind::Modifier, "unknown", None),
     }
 }
 
 /// A body in a frame.
-fn contained(kind: Kind, composite: &CompositeDescription, body: &BodyDescription) -> Block {
-    let blocks = elements(&body.elements);
-    let content = (!blocks.is_empty()).then(|| Block::series(blocks));
+fn contained(kind: Kind, composite: &CompositeDescription, body: &BodyDescription, widest: i32) -> Block {
+    let widest = inside(widest);
+    let blocks = elements(&body.elements, widest);
+    let content = (!blocks.is_empty()).then(|| series(blocks, widest));
     Block::frame(kind, &words::composite(composite), None, content)
 }
 
 /// Branches between where they begin and where they come together.
-fn beside(begin: Block, branches: &[BranchDescription], after: &[Vec<usize>]) -> Block {
+fn beside(begin: Block, branches: &[BranchDescription], after: &[Vec<usize>], widest: i32) -> Block {
+    let widest = layers::widest(widest - begin.width, after).max(NARROWEST);
     let link = |branch: &BranchDescription| if has_phases(&branch.body) { Link::Queue } else { Link::Direct };
     let links: Vec<Link> = branches.iter().map(link).collect();
-    layers::place(begin, Block::dot(), branches.iter().map(branch).collect(), after, &links)
+    layers::place(
+        begin,
+        Block::dot(),
+        branches.iter().map(|described| branch(described, widest)).collect(),
+        after,
+        &links,
+    )
 }
 
-fn branch(branch: &BranchDescription) -> Block {
+fn branch(branch: &BranchDescription, widest: i32) -> Block {
     if let Some(only) = only_phase(&branch.body) {
         let title = words::branch(branch, Some(only.number));
         let passes = if only.steps.is_empty() { ", passes through" } else { "" };
-        return phase(only, Kind::Branch, &format!("{title}{passes}"));
+        return phase(only, Kind::Branch, &format!("{title}{passes}"), widest);
     }
     let mut title = words::branch(branch, None);
-    let blocks = elements(&branch.body.elements);
+    let widest = inside(widest);
+    let blocks = elements(&branch.body.elements, widest);
     if blocks.is_empty() {
         title.push_str(", passes through");
     }
-    let content = (!blocks.is_empty()).then(|| Block::series(blocks));
+    let content = (!blocks.is_empty()).then(|| series(blocks, widest));
     Block::frame(Kind::Branch, &title, None, content)
 }

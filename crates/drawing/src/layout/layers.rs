@@ -105,6 +105,13 @@ pub(super) fn place(begin: Block, end: Block, mut members: Vec<Block>, after: &[
     placed
 }
 
+/// The width that each layer can have if all of them have the same.
+pub(super) fn widest(of_all: i32, after: &[Vec<usize>]) -> i32 {
+    let count = ranks(after).into_iter().max().map_or(1, |last| last + 1);
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    (of_all - MOST_GAP * (count + 1)) / count
+}
+
 /// The layer of each branch, which comes after the layers of all branches that it waits for.
 fn ranks(after: &[Vec<usize>]) -> Vec<usize> {
     let mut ranks = vec![0; after.len()];

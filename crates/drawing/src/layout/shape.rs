@@ -52,6 +52,26 @@ pub enum Kind {
     Dot,
 }
 
+impl Kind {
+    /// The name in the admin API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::End => "end",
+            Kind::Phase => "phase",
+            Kind::Graph => "graph",
+            Kind::Branch => "branch",
+            Kind::ForEach => "foreach",
+            Kind::Flow => "flow",
+            Kind::Call => "call",
+            Kind::Modifier => "modifier",
+            Kind::Callback => "callback",
+            Kind::Choice => "choice",
+            Kind::Dot => "dot",
+        }
+    }
+}
+
 /// A line from one shape to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<(&'static str, Description)> {
         ("sub-flow", sub_flow()),
         ("inline", inline()),
         ("wide", call("split").graph(wide())),
+        ("wide-phase", wide_phase()),
         ("long-names", long_names()),
         ("hostile", hostile()),
     ];
@@ -149,6 +150,16 @@ fn inline() -> FlowBuilder {
 fn wide() -> Graph {
     let add = |graph: Graph, number: usize| graph.branch(format!("part-{number}"), call(&format!("work-{number}")));
     (1..=12).fold(Graph::new(), add)
+}
+
+/// One phase with branches, items and a sub-flow, each with more steps than fit into a row.
+fn wide_phase() -> FlowBuilder {
+    let many = |name: &str| {
+        (1..=12).fold(Flow::builder(), |flow, number| flow.apply(sync(&format!("{name}-with-a-name-{number}"))))
+    };
+    let inner = Graph::new().branch("left", many("left")).branch("right", many("right")).after("right", ["left"]);
+    let graph = Graph::new().branch("long", many("step")).branch("nested", Flow::builder().graph(inner));
+    Flow::builder().apply(sync("scan")).graph(graph).for_each(ForEach::new(many("item"))).flow("sub", many("sub"))
 }
 
 fn long_names() -> FlowBuilder {

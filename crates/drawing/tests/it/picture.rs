@@ -37,6 +37,14 @@ fn nothing_covers_anything_else() {
 }
 
 #[test]
+fn rows_inside_a_phase_are_wrapped_too() {
+    let flows = flows::all();
+    let (_, wide) = flows.iter().find(|(name, _)| *name == "wide-phase").unwrap();
+    let layout = Layout::new(wide);
+    assert!(layout.width <= 1250, "it is {} pixels wide", layout.width);
+}
+
+#[test]
 fn every_step_and_phase_is_in_the_picture() {
     for (name, flow) in flows::all() {
         let layout = Layout::new(&flow);

@@ -1,5 +1,6 @@
 //! Flows as text.
 
+use faasflow_core::{Call, Flow, Graph};
 use faasflow_drawing::text;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -20,6 +21,21 @@ fn no_line_is_wider_than_the_terminal() {
                 assert!(line.width() <= width, "{name} at {width}: {line}");
             }
         }
+    }
+}
+
+/// All branches are in one phase, and the last one waits for all others.
+#[test]
+fn a_branch_that_waits_for_many_others_names_all_of_them() {
+    let names: Vec<String> = (1..=12).map(|number| format!("picture-{number}")).collect();
+    let quick = || Flow::builder().apply(Call::new("resize").sync());
+    let graph = names.iter().fold(Graph::new(), |graph, name| graph.branch(name.clone(), quick()));
+    let graph = graph.branch("sheet", quick()).after("sheet", names.clone());
+    let drawn = text(&flows::describe(Flow::builder().graph(graph), "sheets"), 80);
+    assert!(drawn.lines().all(|line| line.width() <= 80), "{drawn}");
+    let (_, sheet) = drawn.split_once("sheet, after ").unwrap();
+    for name in names {
+        assert!(sheet.contains(&name), "{name} is not after `sheet` in:\n{drawn}");
     }
 }
 

@@ -10,8 +10,11 @@ use faasflow::{
     Branches, Call, Choice, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, Json, Memory,
     Outcome, Result, Scope, StateManager as _,
 };
-use faasflow_testkit::{Fake, Reply, Running, TestKit};
+use faasflow_core::envelope::Envelope;
+use faasflow_testkit::{Fake, RecordedCall, Reply, Running, TestKit};
 use serde_json::{Value, json};
+
+use super::support::posts::Posts;
 
 fn call(function: &str) -> FlowBuilder {
     Flow::builder().apply(function)
@@ -23,7 +26,11 @@ fn brackets() -> Fake {
 }
 
 fn kit(flow: FlowBuilder) -> TestKit {
-    let kit = TestKit::new(flow.build().unwrap()).function("bad", Fake::failing(404)).function("f", brackets());
+    functions(TestKit::new(flow.build().unwrap()))
+}
+
+fn functions(kit: TestKit) -> TestKit {
+    let kit = kit.function("bad", Fake::failing(404)).function("f", brackets());
     ["a", "b", "c", "d"].into_iter().fold(kit, |kit, name| kit.function(name, Fake::echo()))
 }
 
@@ -202,35 +209,58 @@ async fn a_reply_of_a_branch_ends_the_request() {
     until(|| ended.load(SeqCst) == 1).await;
 }
 
-/// All branches fail at nearly the same moment, and every envelope is delivered twice.
-#[tokio::test]
+/// Five branches fail at nearly the same moment, and their envelopes are delivered three times. The join is delivered once at
+/// first, and then, like all others, twice at the same time.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_handler_of_the_flow_is_asked_once_about_all_branches() {
-    let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (count_asked, count_ended) = (asked.clone(), ended.clone());
-    let graph = Graph::new().branch("good", call("a")).branch("one", call("bad")).branch("two", call("bad"));
-    let flow = Flow::builder().graph(graph.after("one", ["good"]).after("two", ["good"])).apply("d");
-    let flow = flow.on_failure(move |_: Context, failure: Failure| {
-        count_asked.fetch_add(1, SeqCst);
-        let branches = failure.branches().expect("the results of the branches");
-        let good = branches.output("good").unwrap();
-        let text = format!("{} {}", String::from_utf8_lossy(good.bytes()), failure.reason());
-        std::future::ready(failure.recover(text))
-    });
-    let flow = flow.finally(move |_: Context, outcome: Outcome| {
-        assert_eq!(outcome, Outcome::Recovered);
-        count_ended.fetch_add(1, SeqCst);
-        std::future::ready(())
-    });
-    let kit = start(flow).await;
-    let end = kit.request("1").header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
-    assert_eq!(end.status, 202);
-    let reports = kit.until_called("callback/end", 1).await;
-    until(|| ended.load(SeqCst) == 1).await;
-    let report = &reports[0];
-    assert_eq!(report.header("x-faasflow-outcome"), Some("recovered"));
-    assert!(report.text().starts_with("1 ") && report.text().contains("404"), "{}", report.text());
-    assert_eq!((asked.load(SeqCst), kit.calls("callback/end").len()), (1, 1));
-    assert!(kit.calls("d").is_empty());
+    for joins in [1, 2] {
+        let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count_asked, count_ended) = (asked.clone(), ended.clone());
+        let graph = Graph::new().branch("good", call("a")).complete(Complete::Tolerate(4));
+        let graph = (0..5).fold(graph, |graph, number| graph.branch(format!("bad {number}"), call("bad")));
+        let flow = Flow::builder().graph(graph).apply("d");
+        let flow = flow.on_failure(move |_: Context, failure: Failure| {
+            count_asked.fetch_add(1, SeqCst);
+            let branches = failure.branches().expect("the results of the branches");
+            let failed = branches.iter().filter(|(_, result)| result.reason().is_some()).count();
+            let good = branches.output("good").unwrap();
+            let text = format!("{} {failed} {}", String::from_utf8_lossy(good.bytes()), failure.reason());
+            std::future::ready(failure.recover(text))
+        });
+        let flow = flow.finally(move |_: Context, outcome: Outcome| {
+            assert_eq!(outcome, Outcome::Recovered);
+            count_ended.fetch_add(1, SeqCst);
+            std::future::ready(())
+        });
+        let kit = functions(Posts::default().kit(flow.build().unwrap())).start().await;
+        kit.hold_queue();
+        let end = kit.request("1").header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
+        assert_eq!(end.status, 202);
+        kit.until_queued(6).await;
+        let deliver = |(headers, body)| kit.request(body).headers(headers).answer();
+        let mut envelopes = kit.queued();
+        envelopes.sort_by_key(|(_, body)| {
+            let (_, member) = Envelope::decode(body).unwrap().place.fork().unwrap();
+            member
+        });
+        assert_eq!(deliver(envelopes.remove(0)).await.status, 200);
+        let twice = envelopes.iter().chain(&envelopes).cloned();
+        futures_util::future::join_all(twice.map(deliver)).await;
+        if joins == 2 {
+            kit.deliver_twice();
+        }
+        kit.release_queue();
+        let statuses = kit.until_delivered(6 + joins + (joins - 1) * 6).await;
+        assert!(statuses.iter().all(http::StatusCode::is_success), "{statuses:?}");
+        let reports = kit.calls("callback/end");
+        let texts: BTreeSet<_> = reports.iter().map(RecordedCall::text).collect();
+        assert!(texts.len() == 1 && texts.iter().all(|text| text.starts_with("1 5 ")), "{texts:?}");
+        assert!(reports.iter().all(|report| report.header("x-faasflow-outcome") == Some("recovered")));
+        for count in [asked.load(SeqCst), ended.load(SeqCst), reports.len()] {
+            assert!((1..=joins).contains(&count), "{count} with {joins} deliveries of the join");
+        }
+        assert!(kit.calls("d").is_empty());
+    }
 }
 
 /// The time of a branch or item includes the time in the queue, and holds for all of its phases together.

@@ -129,7 +129,7 @@ async fn a_list_that_is_too_long_fails_before_any_item_begins() {
     assert_eq!(answer.json::<Value>()["code"], "FF0332");
     assert_eq!(
         reason(&answer),
-        "the list has 4 items, and at most 3 are allowed: send a shorter list, or raise `max_items`"
+        "the list of for-each 1 has 4 items, and at most 3 are allowed: send a shorter list, or raise `max_items`"
     );
     assert_eq!(kit.calls("a").len(), before);
 }
@@ -328,7 +328,8 @@ async fn faults_of_the_code_around_branches_fail_the_request() {
     let not_json = "the output of the branch `y` is not JSON, which a join without a handler needs";
     assert_eq!(fails(Flow::builder().graph(two())).await[..2], ["join", not_json]);
     let after = two().branch("z", call("b")).after("z", ["y"]);
-    assert_eq!(fails(Flow::builder().graph(after)).await[..2], ["join", not_json]);
+    let not_begun = format!("the branch `z` failed: {not_json}");
+    assert_eq!(fails(Flow::builder().graph(after)).await[..2], ["graph", &not_begun]);
     let panics = two().join(async |_: Branches| -> String { panic!("oh dear") });
     assert_eq!(fails(Flow::builder().graph(panics)).await[..2], ["join", "it panicked"]);
     let choice = Choice::new(async |_: String| "huge".to_owned()).branch("small", call("a"));

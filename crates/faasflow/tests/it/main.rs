@@ -2,21 +2,32 @@
 
 mod callbacks;
 mod calls;
+mod choices;
+mod deployments;
 mod encoding;
 mod endings;
 mod errors_page;
 mod forwarding;
+mod graph_ends;
+mod graph_payloads;
+mod graph_start;
 mod graph_troubles;
 mod graphs;
 mod hostile;
 mod inline_branches;
-
+mod inline_phases;
 mod isolation;
+mod items;
+mod joins;
 mod limits;
 mod modifiers;
 mod outages;
+mod outcomes;
 mod policies;
 mod predecessor;
+mod record_deployments;
+mod record_outages;
+mod records;
 mod response_table;
 mod signing;
 mod state;

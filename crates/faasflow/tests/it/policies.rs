@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use faasflow::{Call, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, Outcome};
+use faasflow::{
+    Branches, Call, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, MemberResult, Outcome,
+};
 use faasflow_testkit::{Fake, Reply, Running, TestKit};
 use serde_json::{Value, json};
 
@@ -237,5 +239,52 @@ async fn the_successors_of_a_failed_branch_do_not_begin() {
         let output = json!({"a": failed(), "b": not_begun, "c": not_begun});
         assert_eq!(kit.request("0").send().await.json::<Value>(), output, "{calls:?}");
         assert_eq!(kit.calls("f").len(), 1, "{calls:?}");
+    }
+}
+
+/// A branch that waits for others and cannot read an output fails by itself, and not the whole graph.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_after_one_whose_output_is_not_json_fails_like_any_branch() {
+    let why = "the output of the branch `photo` is not JSON, which a join without a handler needs";
+    let ends = |sheet: &str| format!("photo: done; other: done; sheet: {sheet}");
+    for (complete, recovers, expected) in [
+        (Complete::All, false, None),
+        (Complete::Settled, false, Some(ends(&format!("failed, {why}")))),
+        (Complete::Tolerate(1), false, Some(ends(&format!("failed, {why}")))),
+        (Complete::All, true, Some(ends("done"))),
+    ] {
+        for (calls, after) in CALLS.into_iter().flat_map(|calls| [(calls, 1), (calls, 2)]) {
+            let sheet = match recovers {
+                true => calls.flow().on_failure(async |_: Context, failure: Failure| failure.recover("mended")),
+                false => calls.flow(),
+            };
+            let graph = Graph::new()
+                .branch("photo", calls.flow().modify(async |_: ()| vec![0xff_u8, 0xd8]))
+                .branch("other", calls.flow())
+                .branch("sheet", sheet)
+                .after("sheet", ["photo", "other"].into_iter().take(after));
+            let join = async |branches: Branches| {
+                let end = |(name, result): (&str, &MemberResult)| match result {
+                    MemberResult::Failed(why) => format!("{name}: failed, {why}"),
+                    other => format!("{name}: {}", other.outcome()),
+                };
+                branches.iter().map(end).collect::<Vec<_>>().join("; ")
+            };
+            let kit = start(Flow::builder().graph(graph.complete(complete).join(join)), |_| false).await;
+            let end = kit.request("1").send().await;
+            let case = format!("{complete:?}, {calls:?}, after {after}, recovers: {recovers}: {}", end.text());
+            match &expected {
+                Some(text) => assert_eq!(end.text(), *text, "{case}"),
+                None => {
+                    let end: Value = end.json();
+                    assert_eq!(end["reason"], format!("the branch `sheet` failed: {why}"), "{case}");
+                    assert_eq!(end["step"], "graph", "{case}");
+                }
+            }
+            // A failure under `All` also cancels the call of `other` if that has not been sent yet and nothing waits for it.
+            let may_be_cancelled = expected.is_none() && after == 1;
+            let calls = kit.calls("f").len();
+            assert!(calls == 2 || may_be_cancelled && calls == 1, "{calls} calls; {case}");
+        }
     }
 }

@@ -341,7 +341,7 @@ async fn the_request_id_is_the_callers_else_the_gateways_else_a_new_one_in_order
     assert_eq!((own.text().as_str(), own.request_id()), ("own:1.2_3-4", "own:1.2_3-4"));
     let gateways = kit.request("").header("x-call-id", "gateways").send().await;
     assert_eq!(gateways.text(), "gateways");
-    for invalid in ["", " ", "a b", "a/b", "a`b", &"x".repeat(129)] {
+    for invalid in ["", " ", ".", "..", "a b", "a/b", "a`b", &"x".repeat(129)] {
         let next = kit.request("").header("x-faasflow-request-id", invalid).header("x-call-id", "next").send().await;
         assert_eq!(next.text(), "next", "{invalid:?} is no id");
         let new = kit.request("").header("x-faasflow-request-id", invalid).send().await.text();

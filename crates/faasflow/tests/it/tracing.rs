@@ -327,6 +327,48 @@ async fn branches_hang_side_by_side_under_their_phase() {
 }
 
 #[tokio::test]
+async fn a_join_links_to_the_spans_in_which_its_branches_ended() {
+    let branch = |name: &str| Flow::builder().apply(name);
+    let graph = faasflow::Graph::new()
+        .branch("first", branch("a"))
+        .branch("beside", branch("b"))
+        .branch("second", branch("c"))
+        .after("second", ["first"]);
+    let flow = Flow::builder().graph(graph);
+    let kit = traced(flow).start().await;
+    kit.request("7").send().await;
+    // The request, five phases and three calls.
+    let spans = until(&kit, 9).await;
+    let [first, beside, second, join] =
+        ["phase 1.0/2", "phase 1.1/3", "phase 1.2/4", "phase 5"].map(|name| named(&spans, name));
+    let linked = |span: &Span| span.links.iter().map(|link| link.span_id.clone()).collect::<Vec<_>>();
+    assert_eq!(linked(join), [first, beside, second].map(|span| span.span_id.clone()));
+    assert_eq!(linked(second), [first].map(|span| span.span_id.clone()));
+    assert!(linked(first).is_empty() && linked(beside).is_empty());
+    assert!(join.links.iter().all(|link| link.trace_id == join.trace_id && link.flags == 0x301));
+    // They are side by side, under the request.
+    let request = named(&spans, "flow");
+    assert!([first, beside, second, join].iter().all(|span| span.parent_span_id == request.span_id));
+}
+
+#[tokio::test]
+async fn the_span_of_a_delivery_that_was_not_needed_says_so() {
+    let branch = |name: &str| Flow::builder().apply(name);
+    let kit = traced(Flow::builder().parallel([("first", branch("a")), ("second", branch("b"))])).start().await;
+    kit.deliver_twice();
+    kit.request("7").send().await;
+    // The request, the first phase, two deliveries of each branch and of the join, and two calls.
+    let spans = until(&kit, 10).await;
+    for name in ["phase 1.0/2", "phase 1.1/3", "phase 4"] {
+        let deliveries: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
+        let events = |span: &Span| span.events.iter().map(|event| event.name.clone()).collect::<Vec<_>>();
+        let idle: Vec<&&Span> = deliveries.iter().filter(|span| events(span) == ["not needed"]).collect();
+        assert_eq!((deliveries.len(), idle.len()), (2, 1), "{name}");
+        assert!(spans.iter().all(|span| span.parent_span_id != idle[0].span_id), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_cancelled_branch_has_a_span_that_says_so() {
     let calls = |name: &str| Flow::builder().apply(Call::new(name).sync());
     let fails = Flow::builder().modify(async |_: ()| {

@@ -184,7 +184,10 @@ fn r6_a_flow_whose_store_does_not_answer_is_not_ready() {
     for url in [url.as_str(), "redis://127.0.0.1:1"] {
         let program = Program::new("hello").with("state_manager", "redis").with("redis_url", url).start();
         let (head, body) = program.request("GET /_/ready", "");
-        assert!(head.starts_with("HTTP/1.1 503 ") && body == "the state manager does not answer\n", "{head}\n{body}");
+        assert!(
+            head.starts_with("HTTP/1.1 503 ") && body == "the state manager `redis` does not answer\n",
+            "{head}\n{body}"
+        );
         assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
         program.until_logged("WARN Not ready: the state manager `redis` does not answer: ");
     }

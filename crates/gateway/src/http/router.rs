@@ -2,12 +2,14 @@
 
 use axum::Router;
 use axum::extract::{FromRef, Request};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
 use faasflow_core::code;
 use faasflow_http::Peer;
-use http::StatusCode;
+use http::header::ACCEPT;
+use http::{Method, StatusCode};
 
 use super::method::{list_methods, wrong_method};
 use super::state::AppState;
@@ -17,7 +19,12 @@ use crate::answer::refusal;
 /// All routes of the gateway.
 pub(crate) fn router(state: &AppState) -> Router {
     let store = state_api::routes(&FromRef::from_ref(state), Some(FromRef::from_ref(state)));
-    finish(invocations().merge(system::routes(state)).merge(store), state)
+    finish(invocations().merge(system::routes(state)).merge(store).merge(pages(state)), state, true)
+}
+
+/// The dashboard. The rules of access are those of the admin API.
+fn pages(state: &AppState) -> Router<AppState> {
+    faasflow_dashboard::router().route_layer(from_fn_with_state(state.clone(), system::guard::check))
 }
 
 /// The routes for functions in containers only. The store is among them, since it asks for a token. The admin API is not, because a function could use it to run
@@ -34,7 +41,7 @@ pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router 
         }
     };
     let store = state_api::routes(&FromRef::from_ref(state), None);
-    finish(invocations().merge(store), state).layer(from_fn(for_containers))
+    finish(invocations().merge(store), state, false).layer(from_fn(for_containers))
 }
 
 fn invocations() -> Router<AppState> {
@@ -44,10 +51,19 @@ fn invocations() -> Router<AppState> {
         .route("/healthz", get(|| async { "OK" }))
 }
 
-fn finish(router: Router<AppState>, state: &AppState) -> Router {
+/// Whether a browser asks for a page to show.
+fn is_for_people(request: &Request) -> bool {
+    let accepted = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    request.method() == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+fn finish(router: Router<AppState>, state: &AppState, has_pages: bool) -> Router {
     let router = router
-        .fallback(|request: Request| async move {
+        .fallback(move |request: Request| async move {
             let path = request.uri().path();
+            if has_pages && path == "/" && is_for_people(&request) {
+                return Redirect::temporary(faasflow_dashboard::PATH).into_response();
+            }
             let text =
                 format!("nothing is served at `{path}`: functions are at /function/NAME and /async-function/NAME");
             refusal(StatusCode::NOT_FOUND, code::NO_ROUTE, text)

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use faasflow_admin::state as api;
 
 use super::method::wrong_method;
@@ -15,8 +15,12 @@ use super::system::guard::Guard;
 
 pub(crate) mod access;
 mod many;
+mod new;
+mod records;
 mod request;
 mod value;
+mod watch;
+mod watches;
 
 use access::{StateAccess, admit};
 
@@ -26,8 +30,12 @@ pub(super) fn routes(access: &Arc<StateAccess>, guard: Option<Arc<Guard>>) -> Ro
         .route(api::STORE, get(request::store))
         .route(api::VALUE, get(value::read).put(value::write).post(value::write_if).delete(value::remove))
         .route(api::VALUES, post(many::read))
+        .route(api::NEW_VALUES, post(new::create))
         .route(api::KEYS, get(request::keys))
-        .route(api::REQUEST, delete(request::end))
+        .route(api::REQUEST, post(value::begin).put(records::list).delete(request::end))
+        .route(api::REQUESTS, get(records::lines))
+        .route(api::ACROSS, post(many::read_across))
+        .route(api::WATCH, get(watch::watch))
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(access.clone(), admit));
     match guard {

@@ -1,7 +1,7 @@
-//! OpenFaaS's API, which `faas-cli` uses, and the API of the queue.
+//! OpenFaaS's API, which `faas-cli` uses, and the APIs of the queue and of the requests of flows.
 
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use faasflow_admin::paths;
 
@@ -11,7 +11,9 @@ use crate::namespace::NAMESPACE;
 
 mod absent;
 mod body;
+mod drawing;
 pub(crate) mod extract;
+mod flows;
 pub(crate) mod functions;
 pub(crate) mod guard;
 pub(crate) mod info;
@@ -30,6 +32,7 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(paths::FUNCTION, get(functions::one))
         .route(paths::SCALE, post(functions::scale))
         .route(paths::INFO, get(info::info))
+        .route(paths::PAGE_TOKEN, get(guard::tell_page_token))
         .route(paths::NAMESPACES, get(|| async { Json([NAMESPACE]) }))
         .route(paths::SECRETS, get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove))
         .route(paths::LOGS, get(logs::logs))
@@ -39,6 +42,11 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(paths::DEAD_LETTERS, get(queue::dead_letters).delete(queue::discard))
         .route(paths::DEAD_LETTER, get(queue::dead_letter))
         .route(paths::REDRIVE, post(queue::redrive))
+        .route(paths::FLOWS, get(flows::list))
+        .route(paths::DRAWING, get(drawing::draw))
+        .route(paths::REQUESTS, any(flows::forward))
+        .route("/system/flows/{flow}/requests/{*rest}", any(flows::forward))
+        .route(paths::RECOVER, any(flows::forward))
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(state.clone(), guard::check))
         .route(paths::METRICS, get(metrics::of_gateway))

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
+use faasflow_core::state::Status;
 use faasflow_http::now_ms;
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::error::StoreError;
+use super::lines::Lines;
+use super::rows;
 use super::tables::{Content, EXPIRY, FILES, GARBAGE, Groups, Head, SCOPES, Scope, ScopeKey, Stored, VALUES, groups};
 
 /// Requests expire on the hour, so that most writes leave the time of expiry as it is.
@@ -16,14 +19,30 @@ const REMOVED_AT_ONCE: usize = 500;
 /// A change to the store.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Writes a value if the condition holds. The version is the number of the write.
-    Write { scope: Scope, key: String, version: u64, content: Content, condition: Condition },
+    /// Writes a value if the condition holds. The version is the number of the write. If a request begins with it, at the time
+    /// `started_ms`, the request is listed as running.
+    Write { scope: Scope, key: String, version: u64, content: Content, condition: Condition, started_ms: Option<u64> },
+    /// Writes values in their order, until the key of one exists.
+    Create { scope: Scope, values: Vec<NewRecord> },
     /// Removes a value.
     Remove { scope: Scope, key: String },
-    /// Removes the values of a request. Those that outlive it stay for this long, in milliseconds; `None` removes all.
+    /// Lists a request, or changes its status. It no longer expires soon.
+    List { scope: Scope, started_ms: u64, status: Status },
+    /// Changes the status of a request, and lets its values and its line expire after `keep_ms`. Those that outlive it stay for
+    /// `known_ms` after that.
+    Retire { scope: Scope, started_ms: u64, status: Status, keep_ms: u64, known_ms: u64 },
+    /// Removes the line and the values of a request. Those that outlive it stay for this long, in milliseconds; `None` removes all.
     End { scope: Scope, keep_ms: Option<u64> },
     /// Removes some of what has expired, and of what ended requests have left.
     Collect,
+}
+
+/// A value to create. The version is the number of the write.
+#[derive(Debug)]
+pub(super) struct NewRecord {
+    pub(super) key: String,
+    pub(super) version: u64,
+    pub(super) content: Content,
 }
 
 /// When a value is written.
@@ -52,6 +71,8 @@ pub(super) enum Outcome {
     Done,
     /// The condition of a write does not hold.
     NotWritten,
+    /// So many values were created before one whose key existed.
+    Created(usize),
     /// There is more to collect.
     More,
 }
@@ -63,6 +84,7 @@ pub(super) struct Changes<'a> {
     values: Table<'a, (u64, &'static str), &'static [u8]>,
     garbage: Table<'a, u64, ()>,
     files: Table<'a, u64, ()>,
+    lines: Lines<'a>,
     /// How long the values of a request are kept after its last write.
     ttl_ms: u64,
     now_ms: u64,
@@ -86,6 +108,7 @@ impl<'a> Changes<'a> {
             values: write.open_table(VALUES)?,
             garbage: write.open_table(GARBAGE)?,
             files: write.open_table(FILES)?,
+            lines: Lines::new(write)?,
             ttl_ms,
             now_ms: now_ms(),
             next,
@@ -101,14 +124,33 @@ impl<'a> Changes<'a> {
     /// The outer error fails the transaction. The inner one fails only this change, which has had no effect.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Result<Outcome, StoreError>, StoreError> {
         match change {
-            Change::Write { scope, key, version, content, condition } => {
-                return self.write_value(scope, key, *version, content, *condition);
+            Change::Write { scope, key, version, content, condition, started_ms } => {
+                let written = self.write_value(scope, key, *version, content, *condition)?;
+                if let (Ok(Outcome::Done), Some(started_ms)) = (&written, started_ms) {
+                    self.lines.put(scope, *started_ms, Status::Running, None)?;
+                }
+                return Ok(written);
             }
+            Change::Create { scope, values } => return self.create(scope, values),
             Change::Remove { scope, key } => {
                 let group = groups(&self.scopes, scope)?.of(key);
                 if group != 0 {
                     self.remove_value(group, key)?;
                 }
+            }
+            Change::List { scope, started_ms, status } => {
+                let before = self.unexpired(scope)?;
+                self.changed = true;
+                self.lines.put(scope, *started_ms, *status, None)?;
+                self.put_groups(scope, before, Groups { expires_ms: self.later(before), ..before })?;
+            }
+            Change::Retire { scope, keep_ms: 0, known_ms, .. } => self.end(scope, Some(*known_ms))?,
+            Change::Retire { scope, started_ms, status, keep_ms, known_ms } => {
+                self.changed = true;
+                self.lines.put(scope, *started_ms, *status, Some(*known_ms))?;
+                let before = groups(&self.scopes, scope)?;
+                let expires_ms = self.now_ms.saturating_add(*keep_ms);
+                self.put_groups(scope, before, Groups { expires_ms, ..before })?;
             }
             Change::End { scope, keep_ms } => self.end(scope, *keep_ms)?,
             Change::Collect => return self.collect().map(Ok),
@@ -124,7 +166,7 @@ impl<'a> Changes<'a> {
         content: &Content,
         condition: Condition,
     ) -> Result<Result<Outcome, StoreError>, StoreError> {
-        let before = groups(&self.scopes, scope)?;
+        let before = self.unexpired(scope)?;
         let mut after = before;
         let group = match after.of_mut(key) {
             group if *group == 0 => {
@@ -133,7 +175,7 @@ impl<'a> Changes<'a> {
             }
             group => *group,
         };
-        let found = self.values.get((group, key))?.map(|record| Head::decode(record.value())).transpose();
+        let found = rows::find(&self.values, group, key, Head::decode);
         let found = match found {
             Ok(found) if condition.holds(found) => found,
             refused => {
@@ -144,22 +186,51 @@ impl<'a> Changes<'a> {
             }
         };
         self.changed = true;
-        self.values.insert((group, key), Stored { version, content: content.clone() }.encode().as_slice())?;
+        rows::put(&mut self.values, group, key, &Stored { version, content: content.clone() })?;
         if let Content::File { number, .. } = content {
             self.files.insert(number, ())?;
         }
         if let Some((number, _)) = found.and_then(|head| head.file) {
             self.forget_file(number)?;
         }
-        let expires_ms = self.now_ms.saturating_add(self.ttl_ms).div_ceil(EXPIRY_STEP_MS) * EXPIRY_STEP_MS;
-        after.expires_ms = before.expires_ms.max(expires_ms);
+        after.expires_ms = self.later(before);
         self.put_groups(scope, before, after)?;
         Ok(Ok(Outcome::Done))
     }
 
+    fn create(&mut self, scope: &Scope, values: &[NewRecord]) -> Result<Result<Outcome, StoreError>, StoreError> {
+        for (created, NewRecord { key, version, content }) in values.iter().enumerate() {
+            match self.write_value(scope, key, *version, content, Condition::Absent)? {
+                Ok(Outcome::Done) => {}
+                // The caller gets the error when it tries this value again.
+                Err(error) if created == 0 => return Ok(Err(error)),
+                _ => return Ok(Ok(Outcome::Created(created))),
+            }
+        }
+        Ok(Ok(Outcome::Created(values.len())))
+    }
+
+    /// The groups of a request. One that has expired gives them up first, because readers do not see them either.
+    fn unexpired(&mut self, scope: &Scope) -> Result<Groups, StoreError> {
+        let found = groups(&self.scopes, scope)?;
+        if found == Groups::default() || found.expires_ms > self.now_ms {
+            return Ok(found);
+        }
+        let known_ms = self.lines.known_ms(scope)?;
+        self.end(scope, known_ms)?;
+        groups(&self.scopes, scope)
+    }
+
+    /// When a request expires that is written now.
+    fn later(&self, before: Groups) -> u64 {
+        let expires_ms = self.now_ms.saturating_add(self.ttl_ms).div_ceil(EXPIRY_STEP_MS) * EXPIRY_STEP_MS;
+        before.expires_ms.max(expires_ms)
+    }
+
     fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<(), StoreError> {
+        self.changed |= self.lines.remove(scope)?;
         let before = groups(&self.scopes, scope)?;
-        let after = match keep_ms {
+        let after = match keep_ms.filter(|keep_ms| *keep_ms > 0) {
             Some(keep_ms) if before.outliving != 0 => {
                 Groups { own: 0, outliving: before.outliving, expires_ms: self.now_ms.saturating_add(keep_ms) }
             }
@@ -195,15 +266,9 @@ impl<'a> Changes<'a> {
     }
 
     fn remove_value(&mut self, group: u64, key: &str) -> Result<(), StoreError> {
-        let file = match self.values.remove((group, key))? {
-            Some(record) => {
-                self.changed = true;
-                // A record that cannot be decoded can still be removed.
-                Head::decode(record.value()).ok().and_then(|head| head.file)
-            }
-            None => None,
-        };
-        match file {
+        let Some(removed) = rows::remove(&mut self.values, group, key)? else { return Ok(()) };
+        self.changed = true;
+        match removed.ok().and_then(|head| head.file) {
             Some((number, _)) => self.forget_file(number),
             None => Ok(()),
         }
@@ -227,25 +292,30 @@ impl<'a> Changes<'a> {
         }
         let more = expired.len() == REMOVED_AT_ONCE;
         for scope in expired {
-            self.end(&scope, None)?;
+            self.unexpired(&scope)?;
         }
         let mut left = REMOVED_AT_ONCE;
         while left > 0 {
             let first = self.garbage.first()?.map(|(group, _)| group.value());
             let Some(group) = first else { return Ok(if more { Outcome::More } else { Outcome::Done }) };
-            let mut keys = Vec::new();
-            for entry in self.values.range((group, "")..(group + 1, ""))?.take(left) {
-                keys.push(entry?.0.value().1.to_owned());
+            let mut removed = Vec::new();
+            for row in self.values.range((group, "")..(group + 1, ""))?.take(left) {
+                let (key, row) = row?;
+                removed.push((key.value().1.to_owned(), rows::file_of(row.value())));
             }
-            for key in &keys {
-                self.remove_value(group, key)?;
+            for (key, file) in &removed {
+                self.changed = true;
+                self.values.remove((group, key.as_str()))?;
+                if let Some(number) = *file {
+                    self.forget_file(number)?;
+                }
             }
-            if keys.len() < left {
+            if removed.len() < left {
                 self.changed = true;
                 self.garbage.remove(group)?;
             }
             // A group costs something too, even if it is empty.
-            left = left.saturating_sub(keys.len() + 1);
+            left = left.saturating_sub(removed.len() + 1);
         }
         Ok(Outcome::More)
     }

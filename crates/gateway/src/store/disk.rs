@@ -9,7 +9,7 @@ use faasflow_queue::database::{DatabaseFileError, LockedDatabase, META, reopen};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
 use super::error::{StoreError, StoreFileError};
-use super::tables::{FORMAT, make_tables};
+use super::tables::{FORMAT, OLDER, make_tables};
 
 /// How many numbers each opening of the file reserves for versions, groups and files.
 const NUMBERS: u64 = 1 << 32;
@@ -29,7 +29,7 @@ struct Opened {
 impl Disk {
     /// Opens the file, and creates it if it does not exist. Returns it with the first number that was never used.
     pub(super) fn open(path: &Path) -> Result<(Disk, u64), StoreError> {
-        let opened = LockedDatabase::open(path, make_tables, |format| format == FORMAT);
+        let opened = LockedDatabase::open(path, make_tables, |format| format == FORMAT || OLDER.contains(&format));
         let LockedDatabase { database, file, .. } =
             opened.map_err(|error| StoreError::Unusable { path: path.to_owned(), source: error.into() })?;
         let next = reserve(&database)?;
@@ -115,9 +115,10 @@ impl From<DatabaseFileError> for StoreFileError {
     }
 }
 
-/// Reserves the numbers for this opening, and returns the first. 0 is never one.
+/// Reserves the numbers for this opening, and returns the first. 0 is never one. A file of an older format becomes one of this format.
 fn reserve(database: &Database) -> Result<u64, StoreError> {
     let write = database.begin_write()?;
+    make_tables(&write)?;
     let next = {
         let mut meta = write.open_table(META)?;
         let next = meta.get("next")?.map_or(1, |next| next.value());

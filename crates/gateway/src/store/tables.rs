@@ -11,7 +11,10 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use super::error::StoreError;
 
 /// The version of the file format.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 3;
+/// The versions before it. The first one had fewer tables, and both had one value in each row of [`VALUES`]. Such a file gets the other
+/// tables when it is opened, and its rows are still read.
+pub(super) const OLDER: [u64; 2] = [1, 2];
 
 /// Function, flow and request.
 pub(super) type ScopeKey = (&'static str, &'static str, &'static str);
@@ -19,14 +22,23 @@ pub(super) type ScopeKey = (&'static str, &'static str, &'static str);
 pub(super) const SCOPES: TableDefinition<'_, ScopeKey, (u64, u64, u64)> = TableDefinition::new("scopes");
 /// The requests in the order in which they expire.
 pub(super) const EXPIRY: TableDefinition<'_, (u64, &str, &str, &str), ()> = TableDefinition::new("expiry");
-/// The values by group and key, as [`Stored`] encodes them.
+/// The values by group and key; see [`rows`](super::rows).
 pub(super) const VALUES: TableDefinition<'_, (u64, &str), &[u8]> = TableDefinition::new("values");
 /// Groups whose values are to be removed.
 pub(super) const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("garbage");
 /// The files of large values that belong to a value.
 pub(super) const FILES: TableDefinition<'_, u64, ()> = TableDefinition::new("files");
 
-/// Creates all tables, so that each can be read.
+/// The requests that are listed. For each, when it started, its status, and for how many milliseconds the values that outlive it stay
+/// after the others have expired, if it has ended.
+pub(super) const LINES: TableDefinition<'_, ScopeKey, (u64, u8, Option<u64>)> = TableDefinition::new("lines");
+/// The same requests by function, flow and time of start. The value is the status.
+pub(super) const BY_TIME: TableDefinition<'_, (&str, &str, u64, &str), u8> = TableDefinition::new("lines-by-time");
+/// The same requests by function, flow, status and time of start.
+pub(super) const BY_STATUS: TableDefinition<'_, (&str, &str, u8, u64, &str), ()> =
+    TableDefinition::new("lines-by-status");
+
+/// Creates all tables that do not exist, so that each can be read, and sets the version of the format.
 pub(super) fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
     write.open_table(META)?.insert("format", FORMAT)?;
     write.open_table(SCOPES)?;
@@ -34,6 +46,9 @@ pub(super) fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
     write.open_table(VALUES)?;
     write.open_table(GARBAGE)?;
     write.open_table(FILES)?;
+    write.open_table(LINES)?;
+    write.open_table(BY_TIME)?;
+    write.open_table(BY_STATUS)?;
     Ok(())
 }
 
@@ -101,9 +116,9 @@ pub(crate) enum Content {
     File { number: u64, length: u64 },
 }
 
-const INLINE: u8 = 0;
-const FILE: u8 = 1;
-const HEAD: usize = 9;
+pub(super) const INLINE: u8 = 0;
+pub(super) const FILE: u8 = 1;
+pub(super) const HEAD: usize = 9;
 
 impl Stored {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -171,55 +186,6 @@ pub(super) fn groups(
     scope: &Scope,
 ) -> Result<Groups, StoreError> {
     Ok(scopes.get(scope.key())?.map(|record| Groups::from(record.value())).unwrap_or_default())
-}
-
-/// Reads values of a request.
-pub(super) struct Reader {
-    groups: Groups,
-    values: redb::ReadOnlyTable<(u64, &'static str), &'static [u8]>,
-}
-
-impl Reader {
-    pub(super) fn new(read: &ReadTransaction, scope: &Scope) -> Result<Reader, StoreError> {
-        let groups = groups(&read.open_table(SCOPES)?, scope)?;
-        Ok(Reader { groups, values: read.open_table(VALUES)? })
-    }
-
-    pub(super) fn value(&self, key: &str) -> Result<Option<Stored>, StoreError> {
-        match self.groups.of(key) {
-            0 => Ok(None),
-            group => self.values.get((group, key))?.map(|record| Stored::decode(record.value())).transpose(),
-        }
-    }
-
-    /// The keys after `after` in their order, each with its version and the size of its value in bytes; first those of the
-    /// request's own group. At most `limit`.
-    pub(super) fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        let mut found = Vec::new();
-        let mut groups = vec![self.groups.own, self.groups.outliving];
-        // After a key that outlives the request, all of the request's own have been listed.
-        if after.is_some_and(faasflow_core::state::outlives_request) {
-            groups.remove(0);
-        }
-        let of_after = after.map(|after| self.groups.of(after));
-        for group in groups.into_iter().filter(|group| *group != 0) {
-            let from = after.filter(|_| of_after == Some(group));
-            for entry in self.values.range((group, from.unwrap_or_default())..(group + 1, ""))? {
-                let (key, record) = entry?;
-                let key = key.value().1;
-                if from == Some(key) {
-                    continue;
-                }
-                if found.len() == limit {
-                    return Ok(found);
-                }
-                let head = Head::decode(record.value())?;
-                let size = head.file.map_or((record.value().len() - HEAD) as u64, |(_, length)| length);
-                found.push((key.to_owned(), head.version, size));
-            }
-        }
-        Ok(found)
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@ use std::path::PathBuf;
 
 use super::*;
 
+mod formats;
+mod rows;
+
 /// A store in a temporary folder.
 struct Fixture {
     folder: tempfile::TempDir,
@@ -29,7 +32,7 @@ impl Fixture {
         for _ in 0..length.div_ceil(1000) {
             value.append(&vec![7; length.min(1000)]).await.unwrap();
         }
-        value.write(scope(request), key.into(), Condition::Always).await.unwrap().unwrap()
+        value.write(scope(request), key.into(), Condition::Always, None).await.unwrap().unwrap()
     }
 
     async fn keys(&self, request: &str) -> Vec<String> {
@@ -64,6 +67,25 @@ impl Fixture {
             ])
         };
         self.store.read(count).await.unwrap()
+    }
+
+    /// The number of entries in the tables of the list.
+    async fn lines(&self) -> [u64; 3] {
+        use redb::ReadableTableMetadata as _;
+        let count = |read: &redb::ReadTransaction| {
+            Ok([
+                read.open_table(tables::LINES)?.len()?,
+                read.open_table(tables::BY_TIME)?.len()?,
+                read.open_table(tables::BY_STATUS)?.len()?,
+            ])
+        };
+        self.store.read(count).await.unwrap()
+    }
+
+    async fn begin(&self, request: &str) {
+        let value = self.store.begin();
+        let written = value.write(scope(request), "begun@0".into(), Condition::Absent, Some(7)).await.unwrap();
+        assert!(written.is_some());
     }
 
     async fn reopen(self) -> Fixture {
@@ -106,7 +128,7 @@ async fn replaced_and_removed_values_leave_nothing() {
     // A condition that does not hold.
     let mut refused = fixture.store.begin();
     refused.append(&vec![1; INLINE * 2]).await.unwrap();
-    assert_eq!(refused.write(scope("r"), "a".into(), Condition::Absent).await.unwrap(), None);
+    assert_eq!(refused.write(scope("r"), "a".into(), Condition::Absent, None).await.unwrap(), None);
     // A value that never arrives completely.
     let mut dropped = fixture.store.begin();
     dropped.append(&vec![1; INLINE * 2]).await.unwrap();
@@ -131,7 +153,8 @@ async fn replaced_and_removed_values_leave_nothing() {
 async fn t6_many_values_are_removed_in_small_steps_that_survive_a_stop() {
     let fixture = open();
     for number in 0..1200 {
-        fixture.set("many", &format!("result/{number}"), 10).await;
+        // So large that each has a row of its own.
+        fixture.set("many", &format!("result/{number}"), 5000).await;
     }
     fixture.set("many", "payload/1", INLINE * 2).await;
     fixture.set("many", "over@0", 3).await;
@@ -166,6 +189,55 @@ async fn t3_every_request_expires_and_expired_values_are_removed() {
     // A value that is written late expires too.
     fixture.set("short", "result/2", 3).await;
     assert_eq!(fixture.rows().await[..2], [3, 3]);
+}
+
+#[tokio::test]
+async fn requests_that_have_ended_expire_with_their_lines() {
+    let fixture = open();
+    // A line without values expires too.
+    fixture.store.list(scope("empty"), 7, Status::Paused).await.unwrap();
+    assert_eq!(fixture.rows().await, [1, 1, 0, 0, 0]);
+    fixture.store.retire(scope("empty"), 7, Status::Success, Duration::from_millis(1), Duration::ZERO).await.unwrap();
+    let (soon, later) = (Duration::from_millis(1), Duration::from_secs(3600));
+    for request in ["soon", "later", "open", "removed"] {
+        fixture.begin(request).await;
+        fixture.set(request, "over@0", 3).await;
+    }
+    for (request, keep_for) in [("soon", soon), ("later", later)] {
+        fixture.store.retire(scope(request), 7, Status::Success, keep_for, later).await.unwrap();
+    }
+    fixture.store.end(scope("removed"), None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let query = ListQuery::newest(9);
+    let listed = fixture.store.lines("f".into(), "flow".into(), query.clone()).await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|line| line.request.as_str()).collect();
+    assert_eq!(names, ["open", "later"], "what has expired is left out before it is removed");
+    fixture.collect().await;
+    assert_eq!((fixture.lines().await, fixture.keys("soon").await), ([2; 3], vec!["over@0".to_owned()]));
+    assert_eq!(fixture.keys("later").await, ["begun@0", "over@0"]);
+    for request in ["soon", "later"] {
+        fixture.store.retire(scope(request), 7, Status::Success, Duration::ZERO, Duration::ZERO).await.unwrap();
+    }
+    fixture.store.end(scope("open"), Some(later)).await.unwrap();
+    fixture.collect().await;
+    assert_eq!((fixture.lines().await, fixture.rows().await), ([0; 3], [1, 1, 1, 0, 0]));
+}
+
+/// Readers do not see what has expired, so neither may a write that depends on it.
+#[tokio::test]
+async fn a_request_that_has_expired_can_begin_again_before_it_is_removed() {
+    let fixture = open();
+    fixture.begin("r").await;
+    fixture.set("r", "result/1", 3).await;
+    let (soon, later) = (Duration::from_millis(1), Duration::from_secs(3600));
+    fixture.store.retire(scope("r"), 7, Status::Success, soon, later).await.unwrap();
+    while !fixture.keys("r").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    fixture.begin("r").await;
+    assert_eq!(fixture.keys("r").await, ["begun@0"]);
+    fixture.collect().await;
+    assert_eq!(fixture.keys("r").await, ["begun@0"]);
 }
 
 #[tokio::test]
@@ -218,10 +290,10 @@ async fn files_of_other_kinds_are_refused_and_left() {
     Store::open(folder.path(), limits()).unwrap().close().await;
     let database = redb::Database::open(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(faasflow_queue::database::META).unwrap().insert("format", 2).unwrap();
+    write.open_table(faasflow_queue::database::META).unwrap().insert("format", 4).unwrap();
     write.commit().unwrap();
     database.close().unwrap();
-    assert!(refused().contains("its format is 2, and this version of faasflow reads format 1"));
+    assert!(refused().contains("its format is 4, and this version of faasflow reads format 3"));
 }
 
 #[tokio::test]
@@ -232,4 +304,36 @@ async fn a_store_that_is_closed_says_so() {
     assert!(matches!(closed, StoreError::Closed), "{closed}");
     let closed = fixture.store.keys(scope("r"), None, 1).await.unwrap_err();
     assert!(matches!(closed, StoreError::Closed), "{closed}");
+}
+
+#[tokio::test]
+async fn the_metrics_count_what_is_read_written_and_held() {
+    let fixture = open();
+    fixture.set("r", "result/1", 1000).await;
+    fixture.set("r", "result/2", 100_000).await;
+    fixture.set("other", "result/1", 10).await;
+    let refused = fixture.store.begin().write(scope("r"), "result/1".into(), Condition::Absent, None).await.unwrap();
+    assert_eq!(refused, None);
+    for key in ["result/1", "result/2", "missing"] {
+        fixture.store.get(&scope("r"), key).await.unwrap();
+    }
+    let wanted = ["result/1", "missing"].map(|key| (Arc::new(scope("other")), Arc::from(key)));
+    fixture.store.get_some(wanted.to_vec(), 1 << 20).await.unwrap();
+    fixture.store.end(scope("r"), None).await.unwrap();
+
+    let text = async || prometheus::TextEncoder::new().encode_to_string(&fixture.store.metrics().await.unwrap());
+    let shown = text().await.unwrap();
+    for line in [
+        "faasflow_store_reads_total 5",
+        "faasflow_store_read_bytes_total 101010",
+        "faasflow_store_writes_total 3",
+        "faasflow_store_written_bytes_total 101010",
+        "faasflow_store_requests 1",
+        "faasflow_store_removals 1",
+        "faasflow_store_flush_seconds_count 4",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in:\n{shown}");
+    }
+    fixture.collect().await;
+    assert!(text().await.unwrap().contains("faasflow_store_removals 0\n"));
 }

@@ -6,11 +6,13 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use faasflow_core::chain;
 use tokio::sync::oneshot;
 
 use super::change::{Change, Changes, Outcome};
+use super::counts::Counts;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::files::Files;
@@ -41,10 +43,11 @@ impl Writer {
         disk: Arc<Disk>,
         files: Files,
         numbers: Arc<Numbers>,
+        counts: Arc<Counts>,
         ttl_ms: u64,
     ) -> Result<Writer, StoreError> {
         let (messages, receiver) = channel();
-        let writing = Loop { disk, files, numbers, ttl_ms };
+        let writing = Loop { disk, files, numbers, counts, ttl_ms };
         let thread = std::thread::Builder::new()
             .name("faasflow-store".to_owned())
             .spawn(move || writing.run(&receiver))
@@ -76,6 +79,7 @@ struct Loop {
     disk: Arc<Disk>,
     files: Files,
     numbers: Arc<Numbers>,
+    counts: Arc<Counts>,
     ttl_ms: u64,
 }
 
@@ -103,15 +107,19 @@ impl Loop {
     }
 
     fn write(&self, waiting: Vec<Waiting>) {
+        let begun = Instant::now();
         let written = self.disk.commit(|write| {
             let next = || self.numbers.next();
             let mut changes = Changes::new(write, self.ttl_ms, &next)?;
             let outcomes: Result<Vec<_>, StoreError> =
                 waiting.iter().map(|waiting| changes.apply(&waiting.change)).collect();
-            Ok(((outcomes?, changes.unused), changes.changed))
+            Ok(((outcomes?, changes.unused, changes.changed), changes.changed))
         });
         match written {
-            Ok((outcomes, unused)) => {
+            Ok((outcomes, unused, changed)) => {
+                if changed {
+                    self.counts.flushed(begun.elapsed());
+                }
                 for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
                     let _ = waiting.done.send(outcome);
                 }
@@ -161,10 +169,11 @@ mod tests {
         let (disk, first) = Disk::open(&folder.path().join("state.redb")).unwrap();
         let files = Files::open(&folder.path().join("state-values")).unwrap();
         let numbers = Arc::new(Numbers::from(first));
-        let writing = Loop { disk: Arc::new(disk), files, numbers: numbers.clone(), ttl_ms: 1000 };
+        let writing =
+            Loop { disk: Arc::new(disk), files, numbers: numbers.clone(), counts: Arc::default(), ttl_ms: 1000 };
         let write = |key: &str, condition| {
             let (key, version, content) = (key.to_owned(), numbers.next(), Content::Inline(Bytes::from("x")));
-            Change::Write { scope: scope(), key, version, content, condition }
+            Change::Write { scope: scope(), key, version, content, condition, started_ms: None }
         };
         assert!(writing.make([write("damaged", Condition::Absent)])[0].is_ok());
         let damage = |write: &redb::WriteTransaction| {

@@ -165,7 +165,7 @@ async fn every_route_of_the_list_is_served_and_asks_for_the_password() {
     let guarded = start_with("f:\n  fprocess: cat\n", |options| options.basic_auth = true).await;
     for route in ROUTES {
         let method: Method = route.method.parse().unwrap();
-        let path = route.path.replace("{name}", "full").replace("{id}", "1");
+        let path = route.path.replace("{name}", "full").replace("{id}", "1").replace("{flow}", "full");
         let got = open.send(method.clone(), &path, &[], "").await;
         assert_ne!(got.status, StatusCode::METHOD_NOT_ALLOWED, "{route:?}");
         assert!(!got.text().starts_with("nothing is served at"), "{route:?}: {}", got.text());

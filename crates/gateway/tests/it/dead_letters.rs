@@ -40,6 +40,10 @@ async fn a_dead_letter_keeps_its_last_answer() {
     assert_eq!((&gone["status"], &gone["attempts"]), (&json!(null), &json!(3)));
     assert!(gone["reason"].as_str().unwrap().starts_with("it could not be reached: could not connect"), "{gone}");
 
+    let seen = recorder.seen();
+    let attempts = seen.iter().filter(|seen| seen.target == "/busy").map(|seen| seen.header("x-faasflow-attempt"));
+    assert_eq!(attempts.collect::<Vec<_>>(), [Some("1"), Some("2"), Some("3")]);
+
     let whole = fixture.get(&format!("/system/queue/dead-letters/{}", bad["id"])).await.json();
     assert_eq!((&whole["target"], &whole["body"]), (&json!("/bad?x=1"), &json!("the body")));
     assert_eq!(whole["answer_body"], json!("answer"));
@@ -112,6 +116,33 @@ async fn dead_letters_are_bounded_and_the_oldest_are_removed_first() {
     let letters = letters(&fixture, 3).await;
     let ids: Vec<_> = letters.iter().map(|letter| letter["call_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["c7", "c6", "c5"]);
+    let stats = fixture.get("/system/queue").await.json();
+    assert_eq!((&stats["dead_letters"], &stats["dead_letters_removed"]), (&json!(3), &json!(5)), "{stats}");
+    fixture.gateway.stop().await;
+}
+
+/// Otherwise, calls that fail again would be redriven again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_of_all_calls_ends_if_all_of_them_fail_again() {
+    const CALLS: usize = 51;
+    let recorder = Recorder::default();
+    recorder.answers("/", &[503]);
+    let function = recorder.listen().await;
+    let fixture = start(&url("f", function.address)).await;
+    for id in 0..CALLS {
+        fixture.send(Method::POST, "/async-function/f", &[("x-call-id", &format!("c{id}"))], "x").await;
+    }
+    letters(&fixture, CALLS).await;
+    // Each was tried three times.
+    assert_eq!(recorder.seen().len(), 3 * CALLS);
+    for round in 2..=3 {
+        assert_eq!(redrive(&fixture, json!({})).await, json!({ "redriven": CALLS }));
+        recorder.until(round * 3 * CALLS).await;
+        letters(&fixture, CALLS).await;
+        let is_empty = async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(());
+        until("the queue is empty", is_empty).await;
+        assert_eq!(recorder.seen().len(), round * 3 * CALLS, "nothing is redriven by itself");
+    }
     fixture.gateway.stop().await;
 }
 

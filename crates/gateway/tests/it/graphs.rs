@@ -41,6 +41,8 @@ fn serve(fixture: &Fixture, listener: TcpListener) -> AbortOnDropHandle<()> {
             "workflow_name" => "flow",
             "gateway" => &address,
             "enable_hmac" => "false",
+            // The test looks at what is left in the store.
+            "records" => "off",
             _ => return None,
         };
         Some(SettingValue { value: value.to_owned(), origin: "test".to_owned() })

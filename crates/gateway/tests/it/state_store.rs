@@ -1,5 +1,8 @@
 //! Tests the gateway's store through the state manager that flows use.
 
+#[cfg(target_os = "linux")]
+mod expiry;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_core::state::{Condition, Scope, StateManager as _};
+use faasflow_core::state::{Condition, ListQuery, Scope, StateManager as _, Status};
 use faasflow_state::GatewayStore;
 use faasflow_testkit::conformance;
 use http::{Method, StatusCode};
@@ -40,6 +43,7 @@ async fn the_store_conforms() {
     let report = conformance::check(manager).await;
     report.assert();
     assert!(report.supports_conditions() && report.supports_end_request());
+    assert!(report.supports_records() && report.supports_watches());
     fixture.gateway.stop().await;
 }
 
@@ -51,6 +55,11 @@ async fn functions_do_not_see_each_other() {
     assert!(create(&b, "r", "key", "of b").await);
     b.remove_request(&scope("r")).await.unwrap();
     assert_eq!(a.get(&scope("r"), "key").await.unwrap().unwrap(), "of a");
+    assert!(a.begin_request(&scope("r"), 7, "begun@0", Bytes::from("x")).await.unwrap());
+    assert_eq!(b.list_requests("flow", &ListQuery::newest(9)).await.unwrap(), []);
+    assert_eq!(b.get_across(&[scope("r")], "begun@0").await.unwrap(), [None]);
+    assert!(b.begin_request(&scope("r"), 9, "begun@0", Bytes::from("x")).await.unwrap());
+    assert_eq!(a.list_requests("flow", &ListQuery::newest(9)).await.unwrap()[0].started_ms, 7);
     fixture.gateway.stop().await;
 }
 
@@ -64,11 +73,20 @@ async fn values_survive_a_restart_and_those_that_outlive_a_request_expire() {
     first.end_request(&scope("ended"), Duration::from_secs(3600)).await.unwrap();
     assert!(create(&first, "soon", "over@0", "ended").await);
     first.end_request(&scope("soon"), Duration::from_millis(1)).await.unwrap();
+    for (request, started_ms) in [("r", 7), ("remembered", 8)] {
+        assert!(first.begin_request(&scope(request), started_ms, "begun@0", Bytes::from("x")).await.unwrap());
+    }
+    let day = Duration::from_secs(24 * 3600);
+    first.retire_request(&scope("remembered"), 8, Status::Success, day, day).await.unwrap();
     let Fixture { gateway, folder, .. } = fixture;
     gateway.stop().await;
 
     let fixture = support::start_in(folder, |_| {}).await.unwrap();
     let second = manager(&fixture, "f");
+    let listed = second.list_requests("flow", &ListQuery::newest(9)).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|line| (line.request.as_str(), line.status)).collect();
+    assert_eq!(listed, [("remembered", Status::Success), ("r", Status::Running)]);
+    assert!(!second.begin_request(&scope("r"), 7, "begun@0", Bytes::from("x")).await.unwrap());
     assert_eq!(second.get(&scope("r"), "payload/1").await.unwrap().unwrap(), large);
     assert!(!create(&second, "ended", "over@0", "again").await, "it is still ended after a restart");
     let gone = async || second.get(&scope("soon"), "over@0").await.unwrap().is_none().then_some(());
@@ -105,6 +123,7 @@ async fn s4_a_value_over_the_limit_is_refused_with_both_sizes() {
     manager.set(&scope("r"), "key", vec![1; 100_000].into()).await.unwrap();
     let error = manager.set(&scope("r"), "key", vec![2; 100_001].into()).await.unwrap_err();
     assert!(!error.is_temporary());
+    assert_eq!(error.sizes(), Some((100_001, 100_000)));
     let text = error.to_string();
     assert!(text.contains("FF0505") && text.contains("100001 bytes") && text.contains("up to 100000"), "{text}");
     assert_eq!(manager.get(&scope("r"), "key").await.unwrap().unwrap(), vec![1; 100_000]);
@@ -127,6 +146,11 @@ async fn only_functions_can_use_the_store_and_web_pages_cannot() {
         (Method::POST, "/state/values?flow=f&request=r"),
         (Method::GET, "/state/keys?flow=f&request=r"),
         (Method::DELETE, "/state/request?flow=f&request=r"),
+        (Method::POST, "/state/request?flow=f&request=r&key=k&started_ms=7"),
+        (Method::PUT, "/state/request?flow=f&request=r&started_ms=7&status=paused"),
+        (Method::GET, "/state/requests?flow=f"),
+        (Method::POST, "/state/across?key=k"),
+        (Method::GET, "/state/watch?flow=f"),
     ];
     for (method, path) in routes {
         let send = async |headers: &[(&str, &str)]| fixture.send(method.clone(), path, headers, Body::empty()).await;
@@ -153,6 +177,8 @@ async fn refusals_name_the_parameter_that_cannot_be_used() {
     let bearer = format!("Bearer {}", fixture.gateway.state_token("f"));
     let scope = "flow=f&request=r";
     let many = format!("{{\"keys\":[{}]}}", vec!["\"k\""; 1001].join(","));
+    let scopes = vec![r#"{"flow":"f","request":"r"}"#; 1001].join(",");
+    let scopes = format!("{{\"requests\":[{scopes}]}}");
     let cases = [
         (Method::GET, "/state/value?flow=f&request=r".to_owned(), "", "`key`"),
         (Method::GET, "/state/value?flow=f&key=r".to_owned(), "", "`request`"),
@@ -162,6 +188,18 @@ async fn refusals_name_the_parameter_that_cannot_be_used() {
         (Method::GET, format!("/state/keys?{scope}&limit=x"), "", "from 1 to 1000"),
         (Method::POST, format!("/state/values?{scope}"), "nonsense", "not a list of keys"),
         (Method::POST, format!("/state/values?{scope}"), &many, "has 1001 keys, and at most 1000"),
+        (Method::POST, format!("/state/request?{scope}&key=k"), "x", "`started_ms`"),
+        (Method::POST, format!("/state/request?{scope}&key=k&started_ms=x"), "x", "`started_ms` is a number"),
+        (Method::PUT, format!("/state/request?{scope}&started_ms=7"), "", "`status`"),
+        (Method::PUT, format!("/state/request?{scope}&started_ms=7&status=done"), "", "`done` is not a status"),
+        (Method::PUT, format!("/state/request?{scope}&started_ms=7&status=paused&known_ms=7"), "", "needs `keep_ms`"),
+        (Method::GET, "/state/requests?limit=7".to_owned(), "", "`flow`"),
+        (Method::GET, "/state/requests?flow=f&limit=1001".to_owned(), "", "from 1 to 1000"),
+        (Method::GET, "/state/requests?flow=f&status=done".to_owned(), "", "`done` is not a status"),
+        (Method::GET, "/state/requests?flow=f&after=r".to_owned(), "", "`after_ms` and `after` are given together"),
+        (Method::GET, "/state/requests?flow=f&after_ms=7".to_owned(), "", "`after_ms` and `after` are given together"),
+        (Method::POST, "/state/across?key=k".to_owned(), "nonsense", "not a list of requests"),
+        (Method::POST, "/state/across?key=k".to_owned(), &scopes, "has 1001 requests, and at most 1000"),
     ];
     for (method, path, body, expected) in cases {
         let got = fixture.send(method, &path, &[("authorization", &bearer)], body.to_owned()).await;
@@ -190,6 +228,28 @@ async fn keys_are_listed_with_sizes_and_versions() {
     assert_eq!(page["keys"][1]["bytes"], 200_000);
     let rest = list("&after=large").await;
     assert_eq!((&rest["more"], rest["keys"].as_array().unwrap().len()), (&false.into(), 1));
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_listed_in_pages() {
+    let fixture = support::start(&stack()).await;
+    let manager = manager(&fixture, "f");
+    for (request, started_ms) in [("a", 7), ("b", 8), ("c", 7)] {
+        assert!(manager.begin_request(&scope(request), started_ms, "begun@0", Bytes::from("x")).await.unwrap());
+    }
+    let bearer = format!("Bearer {}", fixture.gateway.state_token("f"));
+    let list = async |rest: &str| {
+        let path = format!("/state/requests?flow=flow{rest}");
+        fixture.send(Method::GET, &path, &[("authorization", &bearer)], Body::empty()).await.json()
+    };
+    let line =
+        |request, started_ms| serde_json::json!({ "request": request, "started_ms": started_ms, "status": "running" });
+    let page = list("&limit=2").await;
+    assert_eq!(page, serde_json::json!({ "requests": [line("b", 8), line("c", 7)], "more": true }));
+    let rest = list("&limit=2&after_ms=7&after=c&status=running").await;
+    assert_eq!(rest, serde_json::json!({ "requests": [line("a", 7)], "more": false }));
+    assert_eq!(list("&since_ms=9").await, serde_json::json!({ "requests": [], "more": false }));
     fixture.gateway.stop().await;
 }
 

@@ -81,7 +81,12 @@ pub(crate) async fn start_in(
             }
         }
     });
-    Ok(Fixture { gateway, folder, events, client: HttpClient::new(Duration::from_secs(5)) })
+    Ok(Fixture {
+        gateway,
+        folder,
+        events,
+        client: HttpClient::with_most_headers(Duration::from_secs(5), faasflow_http::MOST_HEADERS),
+    })
 }
 
 /// What was answered, read to its end.

@@ -14,6 +14,12 @@ const IDEMPOTENCY_KEYS: [HeaderName; 2] =
 /// The most bytes of a body that are kept for sending it again.
 const MAX_COPY: usize = 64 << 10;
 
+/// Whether it is safe to send a request twice: its method is idempotent (RFC 9110, 9.2.2), or it has an `Idempotency-Key` by
+/// which the server can recognise a repetition.
+pub(super) fn is_repeatable<B>(request: &Request<B>) -> bool {
+    request.method().is_idempotent() || IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key))
+}
+
 /// The parts of a request that can be sent again.
 #[derive(Debug)]
 pub(super) struct Resend {
@@ -23,11 +29,9 @@ pub(super) struct Resend {
 }
 
 impl Resend {
-    /// Prepares a request to be sent again, if that is safe: its method is idempotent (RFC 9110, 9.2.2), or it has an
-    /// `Idempotency-Key` by which the server can recognise a repetition.
+    /// Prepares a request to be sent again, if that is safe.
     pub(super) fn prepare(request: &mut Request<Body>) -> Option<Resend> {
-        if !request.method().is_idempotent() && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key))
-        {
+        if !is_repeatable(request) {
             return None;
         }
         let body = (!request.body().is_end_stream()).then(|| {

@@ -12,18 +12,21 @@ use faasflow_core::code::{self, Code};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::heads::PendingHead;
+
 /// How long a refused client may continue to send before the connection is closed. If its data were left unread, the
 /// connection would be reset, and the client would see the reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A stream that adds a body with the reason to hyper's own answers, which hyper sends if it cannot read a head.
 ///
-/// If the application has answered on the connection before, hyper's own answers are recognised by their headers: they
-/// have only those that hyper always adds.
+/// Over HTTP/1, hyper reads the next head only when the answer to the last request has been written and flushed. So what is
+/// written while the application has a request, and until the flush after its answer, is the application's own.
 pub(super) struct Explain<S> {
     stream: S,
-    /// Whether the application has received a request.
-    begun: Arc<AtomicBool>,
+    /// Whether what is written belongs to the application: set when a request arrives, and cleared here.
+    answering: Arc<AtomicBool>,
+    unread: PendingHead,
     limits: Limits,
     /// What is written instead, and the number of bytes that it replaces.
     instead: Option<(Bytes, usize)>,
@@ -65,16 +68,13 @@ impl Limits {
 }
 
 impl<S> Explain<S> {
-    pub(super) fn new(stream: S, begun: Arc<AtomicBool>, limits: Limits) -> Explain<S> {
-        Explain { stream, begun, limits, instead: None, explained: false, linger: None }
+    pub(super) fn new(stream: S, answering: Arc<AtomicBool>, unread: PendingHead, limits: Limits) -> Explain<S> {
+        Explain { stream, answering, unread, limits, instead: None, explained: false, linger: None }
     }
 
     /// What to write instead of these bytes, if they are one of hyper's own answers.
     fn explanation(&self, bytes: &[u8]) -> Option<Bytes> {
-        if self.explained || !bytes.ends_with(b"\r\n\r\n") {
-            return None;
-        }
-        if self.begun.load(Ordering::Relaxed) && !is_bare(bytes) {
+        if self.explained || !bytes.ends_with(b"\r\n\r\n") || self.answering.load(Ordering::Relaxed) {
             return None;
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
@@ -86,16 +86,6 @@ impl<S> Explain<S> {
             text.len() + 1
         )))
     }
-}
-
-/// Whether a head has only the headers of hyper's own answers, which are empty.
-fn is_bare(head: &[u8]) -> bool {
-    let mut lines =
-        head.split(|&byte| byte == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty());
-    lines.all(|line| {
-        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-        [&b"content-length"[..], b"connection", b"date"].iter().any(|own| name.eq_ignore_ascii_case(own))
-    })
 }
 
 impl<S: AsyncWrite + Unpin> Explain<S> {
@@ -150,7 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Explain<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // On an HTTP/2 connection, hyper never answers in HTTP/1, so the flag stays set.
+        if self.answering.load(Ordering::Relaxed) && self.unread.in_flight() == 0 && !self.unread.is_http2() {
+            self.answering.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use faasflow_http::{HttpClient, read_body};
-use http::{Method, Request};
+use faasflow_http::{HttpClient, HttpError, read_body};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -67,6 +68,14 @@ async fn closes_on_the_second(mut stream: TcpStream, requests: Arc<AtomicUsize>)
     let _ = read_request(&mut stream).await;
 }
 
+fn request(to: SocketAddr, method: Method, key: Option<&str>, body: Vec<u8>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(format!("http://{to}/"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    request.body(Body::from(body)).unwrap()
+}
+
 /// Sends a request. Returns the body of the answer, or the error.
 async fn send(
     client: &HttpClient,
@@ -75,13 +84,22 @@ async fn send(
     key: Option<&str>,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, String> {
-    let mut request = Request::builder().method(method).uri(format!("http://{to}/"));
-    if let Some(key) = key {
-        request = request.header("idempotency-key", key);
-    }
-    let request = request.body(Body::from(body)).unwrap();
-    let sending = tokio::time::timeout(PATIENCE, client.send(request));
-    let answer = sending.await.unwrap().map_err(|error| error.to_string())?;
+    answered(client.send(request(to, method, key, body))).await
+}
+
+/// The same for a request that is built when it is sent.
+async fn send_built(
+    client: &HttpClient,
+    to: SocketAddr,
+    method: Method,
+    key: Option<&str>,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, String> {
+    answered(client.send_built(|| request(to, method.clone(), key, body.clone()))).await
+}
+
+async fn answered(sending: impl Future<Output = Result<Response<Incoming>, HttpError>>) -> Result<Vec<u8>, String> {
+    let answer = tokio::time::timeout(PATIENCE, sending).await.unwrap().map_err(|error| error.to_string())?;
     Ok(read_body(answer.into_body(), 1 << 30, PATIENCE).await.unwrap().to_vec())
 }
 
@@ -97,9 +115,10 @@ async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
             2 => (Method::DELETE, None, Vec::new()),
             _ => (Method::PUT, None, b"body".to_vec()),
         };
-        assert_eq!(send(&client, server.address, method, key, body.clone()).await, Ok(body), "{round}");
+        assert_eq!(send(&client, server.address, method.clone(), key, body.clone()).await, Ok(body.clone()), "{round}");
+        assert_eq!(send_built(&client, server.address, method, key, body.clone()).await, Ok(body), "{round}");
     }
-    assert_eq!(server.requests.load(Ordering::SeqCst), rounds);
+    assert_eq!(server.requests.load(Ordering::SeqCst), 2 * rounds);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,10 +126,32 @@ async fn r5_an_unsafe_request_is_not_sent_again() {
     for method in [Method::POST, Method::PATCH] {
         let server = server(closes_on_the_second).await;
         let client = HttpClient::new(PATIENCE);
-        send(&client, server.address, Method::GET, None, Vec::new()).await.unwrap();
-        let error = send(&client, server.address, method, None, b"body".to_vec()).await.unwrap_err();
-        assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection was lost", 1));
+        let body = || b"body".to_vec();
+        let error =
+            on_a_kept_connection(&client, &server, || send(&client, server.address, method.clone(), None, body()));
+        assert_eq!(error.await, "the connection was lost");
+        let error = on_a_kept_connection(&client, &server, || {
+            send_built(&client, server.address, method.clone(), None, body())
+        });
+        assert_eq!(error.await, "the connection was lost");
     }
+}
+
+/// Sends a request on a connection that has served another one. Returns its error. The client keeps a connection a moment
+/// after the answer, so the request may get a new connection, which answers it. Then all is done again.
+async fn on_a_kept_connection<F>(client: &HttpClient, server: &Server, send_it: impl Fn() -> F) -> String
+where
+    F: Future<Output = Result<Vec<u8>, String>>,
+{
+    for _ in 0..100 {
+        send(client, server.address, Method::GET, None, Vec::new()).await.unwrap();
+        let before = server.requests.load(Ordering::SeqCst);
+        if let Err(error) = send_it().await {
+            assert_eq!(server.requests.load(Ordering::SeqCst), before, "it was sent again");
+            return error;
+        }
+    }
+    panic!("it was answered each time, so it was sent again or no connection was kept")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,4 +102,6 @@ pub(super) async fn letters_are_limited(store: &dyn Store) {
     }
     assert_eq!(store.letters().await.expect("they can be read"), ids[2..], "the oldest go first");
     assert_eq!(store.letter(ids[0]).await.expect("it can be read"), None);
+    let stats = store.stats().await.expect("it can be asked");
+    assert_eq!((stats.dead_letters, stats.totals.dead, stats.totals.letters_removed), (3, 5, 2));
 }

@@ -109,6 +109,7 @@ impl RedbStore {
             changes.push(Change::RemoveLetter(id));
         }
         if !changes.is_empty() {
+            window.totals.letters_removed += changes.len() as u64;
             let letters = counted(changes.len() as u64, "dead letter");
             tracing::warn!("Removed {letters}, because they were too old or too many");
         }

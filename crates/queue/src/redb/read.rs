@@ -185,13 +185,16 @@ pub(crate) fn due(disk: &Disk, lane: &str, from: (u64, u64), most: usize) -> Res
 }
 
 pub(crate) fn call(disk: &Disk, id: u64) -> Result<Option<Call>, QueueError> {
-    let record = disk.read()?.open_table(CALLS)?.get(id)?;
+    // A record does not keep its transaction alive, and its page may be freed without one.
+    let read = disk.read()?;
+    let record = read.open_table(CALLS)?.get(id)?;
     let unreadable = |fault| QueueError::storage(format!("call {id} cannot be read: {fault}"));
     record.map(|record| record::decode_call(record.value()).map_err(unreadable)).transpose()
 }
 
 pub(crate) fn letter(disk: &Disk, id: u64) -> Result<Option<Letter>, QueueError> {
-    let record = disk.read()?.open_table(DEAD)?.get(id)?;
+    let read = disk.read()?;
+    let record = read.open_table(DEAD)?.get(id)?;
     let unreadable = |fault| QueueError::storage(format!("dead letter {id} cannot be read: {fault}"));
     record.map(|record| record::decode_letter(record.value()).map_err(unreadable)).transpose()
 }

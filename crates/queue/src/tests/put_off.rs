@@ -37,8 +37,10 @@ async fn h8_a_call_that_is_put_off_keeps_its_attempts_over_a_restart() {
 }
 
 /// Records the number of concurrent deliveries.
-#[derive(Default)]
 struct Counting {
+    /// Where the first two deliveries wait for each other.
+    two: tokio::sync::Barrier,
+    begun: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
     done: AtomicUsize,
@@ -52,6 +54,9 @@ impl Deliver for Counting {
             if counted {
                 let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
                 self.most.fetch_max(now, Ordering::SeqCst);
+                if self.begun.fetch_add(1, Ordering::SeqCst) < 2 {
+                    self.two.wait().await;
+                }
                 // Let other deliveries begin in between.
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
@@ -74,7 +79,14 @@ impl Deliver for Counting {
 async fn h8_a_limited_function_is_sent_no_more_than_it_takes() {
     let (_folder, path) = file();
     let queue = Queue::open(&path, quick()).unwrap();
-    let receiver = Arc::new(Counting::default());
+    let receiver = Arc::new(Counting {
+        two: tokio::sync::Barrier::new(2),
+        begun: AtomicUsize::new(0),
+        now: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        done: AtomicUsize::new(0),
+        changed: tokio::sync::Notify::new(),
+    });
     for id in 0..60 {
         // The name with and without the namespace means the same function.
         let function = ["limited", "limited.openfaas-fn", "other"][id % 3];

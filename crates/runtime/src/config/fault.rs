@@ -86,6 +86,8 @@ pub enum SettingFaultKind {
     Port,
     /// The value is not an HTTP method.
     Method,
+    /// The value is not one of those for `records`.
+    Records,
     /// The value is not a log format.
     LogFormat,
     /// The value is not a log filter.
@@ -107,7 +109,7 @@ impl SettingFaultKind {
             SettingFaultKind::BadName => code::BAD_NAME,
             SettingFaultKind::VerifyWithoutSigning => code::VERIFY_WITHOUT_SIGNING,
             SettingFaultKind::Gateway => code::BAD_GATEWAY,
-            SettingFaultKind::Switch => code::BAD_SWITCH,
+            SettingFaultKind::Switch | SettingFaultKind::Records => code::BAD_SWITCH,
             SettingFaultKind::Duration => code::BAD_DURATION,
             SettingFaultKind::Size => code::BAD_SIZE,
             SettingFaultKind::Count => code::BAD_COUNT,
@@ -128,6 +130,7 @@ impl SettingFaultKind {
             SettingFaultKind::BadName => "is not the name of a function",
             SettingFaultKind::Gateway => "is not the address of a gateway",
             SettingFaultKind::Switch => "is neither `true` nor `false`",
+            SettingFaultKind::Records => "is not `auto`, `on` or `off`",
             SettingFaultKind::Duration => "is not a valid duration",
             SettingFaultKind::Size => "is not a valid size",
             SettingFaultKind::Count => "is not a valid number",

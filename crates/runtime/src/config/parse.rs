@@ -5,6 +5,7 @@ use std::time::Duration;
 use faasflow_core::{Method, duration, parse_url, size};
 use http::Uri;
 
+use super::records_mode::RecordsMode;
 use crate::log::{self, FilterFault, LogFormat};
 
 /// Longer than any timeout that somebody means, and shorter than what a clock can count.
@@ -35,6 +36,28 @@ pub(super) fn drain_time(text: &str) -> Result<Duration, String> {
     let parsed = duration::parse(text)
         .map_err(|_| "write a duration such as `3s` or `500ms`, or a number of seconds; 0 does not wait".to_owned())?;
     if parsed > LONGEST { Err("write at most a year, `8760h`".to_owned()) } else { Ok(parsed) }
+}
+
+/// How long ended requests are remembered.
+pub(super) fn keep_records(text: &str) -> Result<Duration, String> {
+    let parsed = duration::parse(text)
+        .map_err(|_| "write a duration such as `24h` or `90m`, or a number of seconds".to_owned())?;
+    if parsed < Duration::from_secs(1) {
+        Err("write at least `1s`; to remember nothing, set `records=off`".to_owned())
+    } else if parsed > LONGEST {
+        Err("write at most a year, `8760h`".to_owned())
+    } else {
+        Ok(parsed)
+    }
+}
+
+pub(super) fn records(text: &str) -> Result<RecordsMode, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(RecordsMode::Auto),
+        "on" => Ok(RecordsMode::On),
+        "off" => Ok(RecordsMode::Off),
+        _ => Err("write `auto`, `on` or `off`".to_owned()),
+    }
 }
 
 pub(super) fn method(text: &str) -> Result<Method, String> {
@@ -113,6 +136,15 @@ mod tests {
         assert_eq!(timeout("8760h"), Ok(LONGEST));
         for text in ["", "soon", "0", "0s", "-1s", "8761h", "18446744073709551615"] {
             assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn retentions() {
+        assert_eq!(keep_records("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(keep_records("24h"), Ok(Duration::from_secs(86_400)));
+        for text in ["0", "0s", "off", "-1", "876000h", "100y", ""] {
+            assert!(keep_records(text).is_err(), "{text}");
         }
     }
 

@@ -4,14 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, Place, Segment, StepIndex};
-use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
+use faasflow_core::machine::{Effect, Happened, Outage, Route, Unfit, advance};
 use faasflow_core::{Context, Error, Failure, Outcome, Payload, Resolution, code};
 use http::StatusCode;
 
-use super::request::Arrival;
+use super::request::{Arrival, OTHER_DEFINITION};
 use super::respond::failure_payload;
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
+use crate::first_outage::FirstOutage;
 use crate::forward::{NoPayload, NotForwarded, Onward};
 use crate::instance::Instance;
 use crate::observers::{Activity, Event, Observers, Origin};
@@ -20,15 +21,18 @@ use crate::step::{Execution, PhaseHeaders, SegmentResult};
 impl Instance {
     /// Executes one phase and whatever follows from it.
     pub(super) async fn drive(&self, arrived: Arrival, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
-        let Arrival { info, mut token, state, .. } = arrived;
-        let plan = self.flow.plan();
+        let Arrival { info, mut token, state, earlier, .. } = arrived;
+        let route = Route::new(&self.flow, earlier.as_deref());
+        let plan = route.plan();
+        let outage = FirstOutage::default();
         let manager = self.retrying_state(deadline.state_in_steps());
+        let manager = manager.map(|manager| Arc::new(manager.noting(outage.clone())));
         let context = match &manager {
             None => Context::embedded(info.clone(), token.place(), state),
             Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
         };
         let phase = self.caller.phase_headers(&context, observers);
-        let execution = self.execution(&context, &phase, deadline, observers);
+        let execution = self.execution(&context, &phase, route, deadline, observers, outage);
         let interrupted = |doing: Activity<'_>, outage: Outage| {
             observers.emit(&Event::Interrupted { doing, outage: &outage });
             Happened::Outage(outage)
@@ -48,10 +52,12 @@ impl Instance {
                     Ok(payload) => Happened::Taken(payload),
                     Err(NoPayload::Unfit(unfit)) => Happened::Unfit(unfit),
                     Err(NoPayload::Outage(outage)) => interrupted(Activity::Fetching, outage),
-                    Err(NoPayload::Failed(error)) => failed(self.not_fetched(token.place(), error), Origin::Envelope),
+                    Err(NoPayload::Failed(error)) => {
+                        failed(self.not_fetched(token.place(), segment(route, token.place()), error), Origin::Envelope)
+                    }
                 },
                 Effect::Run(payload) => {
-                    let segment = self.segment(token.place());
+                    let segment = segment(route, token.place());
                     observers.emit(&Event::PhaseBegun { place: token.place() });
                     match execution.run(&self.flow, segment, payload).await {
                         SegmentResult::Done(payload) => Happened::Done(payload),
@@ -68,13 +74,15 @@ impl Instance {
                     }
                 }
                 Effect::Forward(mut next) => {
-                    match Box::pin(self.forward(&context, Onward::from(&next), deadline, observers)).await {
+                    let onward = Onward { plan: Some(plan), ..Onward::from(&next) };
+                    match Box::pin(self.forward(&context, onward, deadline, observers)).await {
                         Ok(()) => Happened::Forwarded,
                         Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
                         Err(NotForwarded::Failed(kind)) => {
                             failed_in = BodyIndex::default();
                             let payload = next.take_inline().unwrap_or_else(Payload::empty);
-                            let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
+                            let last = segment(route, token.place()).steps().last();
+                            let failure = not_forwarded(token.place(), last, next.place(), kind, payload);
                             failed(failure, Origin::Envelope)
                         }
                     }
@@ -82,6 +90,7 @@ impl Instance {
                 Effect::Ask(failure) => match self.ask(&execution, failed_in, &failure).await {
                     Ok((resolution, by)) => {
                         let unhandled = failure_payload(&info.id, &failure);
+                        let by = route.body_before(by).unwrap_or_default();
                         Happened::Resolved { resolution, by, unhandled }
                     }
                     Err(outage) => interrupted(Activity::Handling, outage),
@@ -112,12 +121,14 @@ impl Instance {
     }
 
     /// The context in which the steps of a phase are executed.
-    pub(super) fn execution<'a>(
+    pub(crate) fn execution<'a>(
         &'a self,
         context: &'a Context,
         phase: &'a PhaseHeaders,
+        route: Route<'a>,
         deadline: &'a Deadline,
         observers: &'a Observers<'_>,
+        outage: FirstOutage,
     ) -> Execution<'a> {
         Execution {
             caller: &self.caller,
@@ -126,33 +137,25 @@ impl Instance {
             deadline,
             observers,
             heartbeat: &self.heartbeat,
+            state: self.flow.state_manager(),
+            route,
+            stoppable: false,
             failures_handled: self.flow.handles_failures(),
             max_items: self.config.max_items,
             branch: None,
-            outage: OnceLock::new(),
+            outage,
         }
-    }
-
-    /// The steps at a place. The machine has checked that the place exists.
-    pub(super) fn segment(&self, place: &Place) -> &Segment {
-        self.flow.plan().segment(place).expect("the place of a token is in the plan")
     }
 
     /// The failure of a phase whose payload cannot be fetched from the state manager. It is reported as a failure of the
     /// first step.
-    fn not_fetched(&self, place: &Place, error: Error) -> Failure {
-        let first = self.segment(place).steps().next();
+    fn not_fetched(&self, place: &Place, segment: &Segment, error: Error) -> Failure {
+        let first = segment.steps().next();
         let (number, name) = match first {
             Some(step) => (step.number(), self.flow.step(step).name().clone()),
             None => (0, "".into()),
         };
         Failure::new(place, number, name, FailureKind::Storage(Arc::new(error)), Payload::empty())
-    }
-
-    /// The failure of a phase whose output cannot be forwarded. It is reported after the last step.
-    fn not_forwarded(&self, place: &Place, next: &Place, kind: FailureKind, payload: Payload) -> Failure {
-        let last = self.segment(place).steps().last().map_or(0, StepIndex::number);
-        Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
     }
 
     /// Asks the failure handlers around a failure in a flow inside the flow, from the innermost outwards, until one decides.
@@ -168,8 +171,7 @@ impl Instance {
                 None => None,
                 Some(handler) => {
                     execution.observers.emit(&Event::HandlerAsked);
-                    let context = self.at_the_end(execution);
-                    let resolution = execution.ask(handler(context, failure.clone())).await?;
+                    let resolution = execution.ask(handler(execution.at_the_end(), failure.clone())).await?;
                     execution.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
                     resolution
                 }
@@ -183,15 +185,17 @@ impl Instance {
             }
         }
     }
+}
 
-    /// The context of a phase for the work after its steps, which has its own deadline.
-    pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
-        let context = execution.context.clone();
-        match self.retrying_state(execution.deadline.state_in_ending()) {
-            Some(manager) => context.through(manager),
-            None => context,
-        }
-    }
+/// The steps at a place. What is ahead of the token was compared when it arrived.
+pub(super) fn segment<'a>(route: Route<'a>, place: &Place) -> &'a Segment {
+    route.segment(place).expect("the place of a token is in the plan")
+}
+
+/// The failure of a phase whose output cannot be forwarded. It is reported at the last step.
+fn not_forwarded(place: &Place, last: Option<StepIndex>, next: &Place, kind: FailureKind, payload: Payload) -> Failure {
+    let last = last.map_or(0, StepIndex::number);
+    Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
 }
 
 /// The answer to a token that cannot be executed.
@@ -200,6 +204,7 @@ pub(super) fn refuse(unfit: Unfit) -> Conclusion {
         Unfit::NoSuchPlace(place) => {
             (StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, format!("the flow has no phase {place}"))
         }
+        Unfit::OtherDefinition => (StatusCode::CONFLICT, code::OTHER_DEFINITION, OTHER_DEFINITION.to_owned()),
         Unfit::PayloadGone => (StatusCode::GONE, code::PAYLOAD_GONE, crate::forward::PAYLOAD_GONE.to_owned()),
         Unfit::NoStateManager => {
             let reason = "the payload is in a state manager, but this flow has none";

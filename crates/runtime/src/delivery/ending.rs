@@ -18,7 +18,7 @@ impl Instance {
     /// # Errors
     ///
     /// If the report was not accepted, but may be accepted later.
-    pub(super) async fn report(
+    pub(crate) async fn report(
         &self,
         execution: &Execution<'_>,
         outcome: Outcome,
@@ -51,7 +51,7 @@ impl Instance {
     /// # Errors
     ///
     /// If the finaliser met an outage and the delivery should be retried.
-    pub(super) async fn finally(
+    pub(crate) async fn finally(
         &self,
         execution: &Execution<'_>,
         outcome: Outcome,
@@ -59,7 +59,7 @@ impl Instance {
     ) -> Result<(), Outage> {
         let Some(finaliser) = self.flow.finaliser() else { return Ok(()) };
         execution.observers.emit(&Event::FinallyBegun);
-        let context = self.at_the_end(execution).with_outcome(outcome);
+        let context = execution.at_the_end().with_outcome(outcome);
         let ran = execution.handled(execution.deadline.ending(), finaliser(context, outcome)).await;
         execution.observers.emit(&Event::FinallyRan { succeeded: ran.is_ok() });
         let Err(kind) = ran else { return Ok(()) };
@@ -93,7 +93,7 @@ impl Instance {
 }
 
 /// How long a request with branches is known to be over, so that envelopes that arrive late are not executed.
-const KNOWN_TO_BE_OVER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KNOWN_TO_BE_OVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The outage that a report met, if the report may be accepted later.
 fn unreported(answer: Result<CallResponse, Unanswered>) -> Option<Outage> {

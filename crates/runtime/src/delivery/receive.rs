@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use faasflow_core::graph::{Place, Plan};
+use faasflow_core::machine::Route;
+use faasflow_core::machine::forked::Message;
 use faasflow_core::{RequestId, code, headers};
 use faasflow_http::now_ms;
 use http::{StatusCode, request};
@@ -11,13 +14,15 @@ use tokio::time::Instant;
 
 use super::admission::ask_to_retry;
 use super::remedy::with_help;
-use super::request::{Refusal, delivery, resume, start};
+use super::request::{Arrival, Refusal, attempt, delivery, start};
 use super::respond::respond;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::instance::Instance;
 use crate::log::RequestLog;
 use crate::observers::{Event, Observers, path_to};
+use crate::records::Patience;
+use crate::trace::TraceId;
 
 impl Instance {
     /// Works on one delivery whose body has been read.
@@ -29,25 +34,67 @@ impl Instance {
         deadline: Deadline,
     ) -> Response {
         let delivery = delivery(&parts.headers);
-        let _in_flight = self.metrics.in_flight();
-        let arrived = match (self.verify(&parts, &body, delivery), delivery) {
+        let arrived = match self.arrive(id, &parts, body, &deadline, delivery).await {
+            Ok(arrived) => arrived,
+            Err(response) => return *response,
+        };
+        let id = arrived.info.id.clone();
+        let is_remembered = self.remembers && delivery == Delivery::Fresh;
+        let mut response = self.work(arrived, delivery, &deadline, None).await.respond(&id, delivery);
+        if is_remembered && response.status() == StatusCode::ACCEPTED {
+            self.locate(&id, &mut response);
+        }
+        response
+    }
+
+    /// Verifies a delivery and reads the request from it.
+    ///
+    /// # Errors
+    ///
+    /// The answer, if the delivery is refused.
+    pub(crate) async fn arrive(
+        &self,
+        id: RequestId,
+        parts: &request::Parts,
+        body: Bytes,
+        deadline: &Deadline,
+        delivery: Delivery,
+    ) -> Result<Arrival, Box<Response>> {
+        let arrived = match (self.verify(parts, &body, delivery), delivery) {
             (Err(refusal), _) => Err(refusal),
-            (Ok(()), Delivery::Envelope) => resume(&self.flow, &self.name, &body),
+            (Ok(()), Delivery::Envelope) => self.open(&body),
             (Ok(()), Delivery::Fresh) => {
-                let decoded = self.decoded(&parts.headers, body, &deadline).await;
-                decoded.and_then(|body| start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling))
+                let decoded = self.decoded(&parts.headers, body, deadline).await;
+                let (flow, name, sampling) = (&self.flow, &self.name, &self.config.sampling);
+                decoded.and_then(|body| start(flow, name, id.clone(), parts, body, sampling, self.remembers))
             }
         };
-        let arrived = match arrived {
-            Ok(arrived) => arrived,
-            Err(refusal) => return self.refuse(refusal, id, delivery),
-        };
+        match arrived {
+            Ok(arrived) => Ok(Arrival { attempt: attempt(&parts.headers), ..arrived }),
+            Err(refusal) => match self.park(&refusal, None).await {
+                Some(conclusion) => Err(Box::new(respond(conclusion, &id, delivery, None))),
+                None => Err(Box::new(self.refuse(refusal, id, delivery))),
+            },
+        }
+    }
+
+    /// Works on a delivery. If a caller waits for the end of the request, the next phase may have to be executed here as well.
+    pub(crate) async fn work(
+        &self,
+        arrived: Arrival,
+        delivery: Delivery,
+        deadline: &Deadline,
+        caller_waits: Option<&Patience>,
+    ) -> Worked {
+        let _in_flight = self.metrics.in_flight();
         let id = arrived.info.id.clone();
         let begun = Instant::now();
         let place = arrived.token.place().clone();
         let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
-        let branch = path_to(self.flow.plan(), &place);
-        let lines = RequestLog::for_phase(id.clone(), &place, branch, trace.id());
+        let earlier = arrived.earlier.clone();
+        let route = Route::new(&self.flow, earlier.as_deref());
+        let phase = route.segment(&place).map_or(place.phase(), |segment| segment.place().phase());
+        let lines = lines(route.plan(), id.clone(), &place, trace.id());
         let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
             observers = observers.keeping_lines();
@@ -56,16 +103,15 @@ impl Instance {
         observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;
         // Boxed, because this large future would otherwise be copied from one future into the next.
-        let conclusion = match self.flow.plan().needs_store() {
-            false => observers.within(Box::pin(self.drive(arrived, &deadline, &observers))).await,
-            true => observers.within(self.drive_branches(arrived, &deadline, &observers)).await,
+        let (conclusion, onward) = match self.keeps(&arrived.info) || self.flow.plan().needs_store() {
+            false => (observers.within(Box::pin(self.drive(arrived, deadline, &observers))).await, None),
+            true => observers.within(self.drive_with_store(arrived, deadline, &observers, caller_waits)).await,
         };
         let status = conclusion.status(delivery);
         let (took, since_start) = (begun.elapsed(), since(started_ms));
-        observers.emit(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
-        let response = respond(conclusion, &id, delivery, observers.kept_lines());
+        observers.emit(&Event::Concluded { phase, conclusion: &conclusion, status, took, since_start });
         observers.emit(&Event::Closed { delivery, status });
-        response
+        Worked { conclusion, onward, lines: observers.kept_lines() }
     }
 
     /// Verifies the signature, if one is needed. Nothing may interpret a byte of an envelope before this succeeds.
@@ -92,13 +138,12 @@ impl Instance {
     }
 
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
-        let Refusal { status, code, reason, detail, of } = refusal;
+        let Refusal { status, code, reason, detail, of, .. } = refusal;
         let (id, observers) = match of {
             None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let branch = path_to(self.flow.plan(), &place);
-                let lines = RequestLog::for_phase(info.id.clone(), &place, branch, trace.id());
+                let lines = lines(self.flow.plan(), info.id.clone(), &place, trace.id());
                 (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };
@@ -109,6 +154,29 @@ impl Instance {
         }
         observers.emit(&Event::Closed { delivery, status });
         response
+    }
+}
+
+/// The log lines of a delivery. An envelope that is refused may have a place of another plan.
+pub(crate) fn lines(plan: &Plan, id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+    match plan.is_linear() && place.is_linear() {
+        true => RequestLog::for_phase(id, place, trace),
+        false => RequestLog::for_token(id, place, path_to(plan, place), trace),
+    }
+}
+
+/// The result of the work on a delivery.
+pub(crate) struct Worked {
+    pub(crate) conclusion: Conclusion,
+    /// The next phase, if it is executed in the same invocation.
+    pub(crate) onward: Option<Message>,
+    /// The log lines that the answer begins with.
+    lines: Option<String>,
+}
+
+impl Worked {
+    pub(crate) fn respond(self, id: &RequestId, delivery: Delivery) -> Response {
+        respond(self.conclusion, id, delivery, self.lines)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_core::code::Code;
+use faasflow_core::code::{self, Code};
 use faasflow_core::machine::forked::Reason;
 use faasflow_core::{Failure, Payload, RequestId, headers};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -42,14 +42,23 @@ pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
 }
 
 /// The same payload, of the reason that was recorded.
-pub(super) fn reason_payload(id: &RequestId, phase: usize, reason: &Reason) -> Payload {
+pub(crate) fn reason_payload(id: &RequestId, phase: usize, reason: &Reason) -> Payload {
     let Reason { name, text, code, .. } = reason;
-    problem(&Problem { request_id: id.as_str(), phase: Some(phase), step: Some(name), reason: text, code })
+    // A request that is stopped need not be at one phase.
+    let phase = (code != code::REQUEST_STOPPED.as_str()).then_some(phase);
+    problem(&Problem { request_id: id.as_str(), phase, step: Some(name), reason: text, code })
 }
 
 fn problem(problem: &Problem<'_>) -> Payload {
     let json = serde_json::to_vec(problem).expect("a problem is plain data");
     Payload::new(json).with_content_type("application/json")
+}
+
+/// The answer to a delivery during which Faasflow itself panicked.
+pub(crate) fn internal_failure(id: &RequestId) -> Response {
+    let reason = "the flow function itself failed; see its log".to_owned();
+    let conclusion = Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason);
+    respond(conclusion, id, Delivery::Fresh, None)
 }
 
 /// The answer to one delivery. If there are `lines_before`, the body starts with them.

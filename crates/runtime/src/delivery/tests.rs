@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_core::{Call, Context, Error, Failure, Flow, FlowBuilder, Outcome, RequestId, envelope, headers};
+use faasflow_core::{
+    Call, Complete, Context, Error, Failure, Flow, FlowBuilder, Graph, Outcome, RequestId, envelope, headers,
+};
 use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -193,4 +195,68 @@ async fn an_envelope_of_another_definition_is_refused_and_nothing_is_executed() 
     assert_eq!(damaged.status, StatusCode::BAD_REQUEST);
     assert_eq!(series(&other, r#"faasflow_refusals_total{code="409",flow="flow"}"#), "1");
     assert_eq!(series(&other, r#"faasflow_refusals_total{code="400",flow="flow"}"#), "1");
+}
+
+/// A request with branches does not fail because of its store, so somebody has to find out why it waits.
+#[tokio::test]
+async fn a_store_that_refuses_what_branches_write_delays_the_request_and_says_so() {
+    let shelf = Shelf::default();
+    let branch = || Flow::builder().modify(exclaim).apply("b");
+    let flow = Flow::builder().modify(exclaim).parallel([("x", branch()), ("y", branch())]).state(shelf.clone());
+    let queue = Arc::new(Queue::default());
+    let instance = instance(flow.build().unwrap(), &[], &queue);
+    shelf.is_locked(true);
+    for _ in 0..2 {
+        let refused = fresh(&instance).await;
+        assert_eq!((refused.status.as_u16(), refused.retry_after, refused.outcome), (503, true, None));
+        assert!(refused.text.contains("the state manager `shelf` refuses"), "{}", refused.text);
+        assert!(refused.text.contains("FF0502") && !refused.text.contains("secret"), "{}", refused.text);
+    }
+    assert_eq!(instance.refusals.current().unwrap().0, "shelf");
+    shelf.is_locked(false);
+    assert_eq!(fresh(&instance).await.status, 202);
+    assert_eq!(instance.refusals.current(), None);
+}
+
+/// One search finds all lines of a branch, whichever invocation wrote them.
+#[tokio::test]
+async fn lines_of_flows_with_branches_say_where_they_are() {
+    let call = |function: &str| Flow::builder().apply(function);
+    let sync = || Flow::builder().apply(Call::new("b").sync());
+    let of = |flow: FlowBuilder, member: Option<u32>| {
+        let instance = instance(flow.state(Shelf::default()).build().unwrap(), &[], &Arc::default());
+        let plan = instance.flow.plan();
+        let last = plan.segments().last().unwrap().place();
+        let place = match member {
+            Some(member) => plan.start().member(member, plan.segments().nth(1 + member as usize).unwrap().place()),
+            None => last.clone(),
+        };
+        crate::delivery::lines(plan, RequestId::parse("r").unwrap(), &place, None).suffix().to_owned()
+    };
+    assert_eq!(of(call("a").apply("b"), None), " phase=2");
+    let branches = || Flow::builder().modify(exclaim).parallel([("x", call("a")), ("y", call("b"))]);
+    assert_eq!(of(branches(), Some(1)), " phase=3 place=1.1/3 branch=y");
+    assert_eq!(of(branches(), None), " phase=4 place=4");
+    assert_eq!(of(Flow::builder().parallel([("x", sync()), ("y", sync())]), None), " phase=1 place=1");
+}
+
+#[tokio::test]
+async fn a_branch_with_phases_of_its_own_is_counted_once() {
+    let (works, breaks) = (Flow::builder().modify(exclaim), Flow::builder().modify(fails));
+    let graph = Graph::new().branch("x", works).branch("y", breaks).branch("z", Flow::builder().apply("z"));
+    let flow = Flow::builder().graph(graph.complete(Complete::Settled)).state(Shelf::default());
+    let queue = Arc::new(Queue::default());
+    let instance = instance(flow.build().unwrap(), &[], &queue);
+    assert_eq!(fresh(&instance).await.status, 202);
+    for forward in queue.taken().iter().filter(|forward| forward.place.path()[0].index < 2) {
+        for _ in 0..2 {
+            let answer = deliver(&instance, envelope::CONTENT_TYPE, forward.body.concat().into()).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+    }
+    for (branch, outcome, count) in [("x", "done", "1"), ("x", "failed", "0"), ("y", "failed", "1"), ("z", "done", "0")]
+    {
+        let name = format!(r#"faasflow_branches_total{{branch="1 {branch}",outcome="{outcome}",flow="flow"}}"#);
+        assert_eq!(series(&instance, &name), count, "{name}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::envelope::{Branching, Carried, Encoded, Envelope};
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::{Place, Segment};
+use faasflow_core::graph::{Place, Plan, Segment};
 use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
@@ -27,11 +27,15 @@ pub(crate) struct Onward<'a> {
     pub(crate) place: &'a Place,
     pub(crate) payload: &'a Carried,
     pub(crate) branching: Option<Branching>,
+    /// The id of its invocation, if that is not the one of its place. A queue takes it for something new then.
+    pub(crate) call_id: Option<Uuid>,
+    /// The plan of the definition that the request began with; `None` if that is deployed.
+    pub(crate) plan: Option<&'a Plan>,
 }
 
 impl<'a> From<&'a Token> for Onward<'a> {
     fn from(token: &'a Token) -> Onward<'a> {
-        Onward { place: token.place(), payload: token.payload(), branching: None }
+        Onward { place: token.place(), payload: token.payload(), branching: None, call_id: None, plan: None }
     }
 }
 
@@ -51,7 +55,7 @@ impl Instance {
         deadline: &Deadline,
         observers: &Observers<'_>,
     ) -> Result<(), NotForwarded> {
-        let next = onward.place;
+        let (next, given) = (onward.place, onward.call_id);
         let request = context.request();
         let (encoded, kept) = self.seal(context, onward, deadline, observers).await?;
         let bytes = encoded.len();
@@ -62,7 +66,7 @@ impl Instance {
             flow: self.name.to_string(),
             request: request.id.clone(),
             place: next.clone(),
-            call_id: call_id(request, next),
+            call_id: given.unwrap_or_else(|| call_id(request, next)),
             signature,
             trace: observers.trace_context(),
             body: encoded.into_parts(),
@@ -106,8 +110,9 @@ impl Instance {
     ) -> Result<(Encoded, PayloadLocation), NotForwarded> {
         let limit = self.config.envelope_limit;
         let manager = self.retrying_state(deadline.state_in_ending());
-        let Onward { place, payload, branching } = onward;
-        let encode = |payload: Carried| self.envelope(context, place, payload, branching.clone()).encode();
+        let Onward { place, payload, branching, plan, .. } = onward;
+        let plan = plan.unwrap_or(self.flow.plan());
+        let encode = |payload: Carried| envelope(context, plan, place, payload, branching.clone()).encode();
         let payload = match payload {
             Carried::Inline(payload) => payload,
             // The payload is already stored.
@@ -165,20 +170,26 @@ impl Instance {
             Err(error) => Err(NoPayload::Failed(error.into())),
         }
     }
+}
 
-    fn envelope(&self, context: &Context, place: &Place, payload: Carried, branching: Option<Branching>) -> Envelope {
-        let plan = self.flow.plan();
-        Envelope {
-            request: context.request().clone(),
-            place: place.clone(),
-            fingerprint: plan.fingerprint(),
-            ahead: plan.segment(place).map(Segment::ahead),
-            shape: plan.shape().to_owned(),
-            sent_ms: now_ms(),
-            payload,
-            state: context.embedded_state(),
-            branching,
-        }
+/// An envelope with the numbers of this plan.
+pub(crate) fn envelope(
+    context: &Context,
+    plan: &Plan,
+    place: &Place,
+    payload: Carried,
+    branching: Option<Branching>,
+) -> Envelope {
+    Envelope {
+        request: context.request().clone(),
+        place: place.clone(),
+        fingerprint: plan.fingerprint(),
+        ahead: plan.segment(place).map(Segment::ahead),
+        shape: plan.shape().to_owned(),
+        sent_ms: now_ms(),
+        payload,
+        state: context.embedded_state(),
+        branching,
     }
 }
 

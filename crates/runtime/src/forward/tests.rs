@@ -108,7 +108,7 @@ async fn a_payload_over_the_limit_is_stored_and_fetched() {
     assert!(matches!(envelope.payload, Carried::Stored(_)));
 
     let manager = instance.retrying_state(deadline().state_in_steps());
-    let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_deref(), &observers);
+    let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_ref(), &observers);
     assert_eq!(take(envelope.payload.clone()).await.ok().unwrap().len(), 2000);
     shelf.lose();
     assert!(matches!(take(envelope.payload.clone()).await, Err(NoPayload::Unfit(Unfit::PayloadGone))));

@@ -24,7 +24,8 @@ impl<'a> BoundedText<'a> {
     pub(super) fn show(&mut self, value: fmt::Arguments<'_>) {
         let start = self.text.len();
         let _ = self.write_fmt(value);
-        if is_printable_ascii(&self.text[start..]) {
+        // A duration has `µs`, so that many lines are not ASCII.
+        if is_printable_ascii(&self.text[start..]) || !self.text[start..].contains(is_unsafe) {
             return;
         }
         if self.left_out == 0 {
@@ -63,7 +64,13 @@ impl<'a> BoundedText<'a> {
 }
 
 impl Write for BoundedText<'_> {
+    #[inline]
     fn write_str(&mut self, added: &str) -> fmt::Result {
+        // As a rule, there is room for all of it.
+        if self.left_out == 0 && added.len() <= self.end.saturating_sub(self.text.len()) {
+            self.text.push_str(added);
+            return Ok(());
+        }
         let room = if self.left_out > 0 { 0 } else { self.end.saturating_sub(self.text.len()) };
         let taken = &added[..added.floor_char_boundary(room)];
         self.text.push_str(taken);

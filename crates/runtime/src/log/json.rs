@@ -1,6 +1,6 @@
 //! Log lines as JSON, one object per line. Each has `timestamp`, `level`, `message` and `target`. The lines of a request
-//! have `request_id`, `phase` and `trace_id`. The event's own fields are in `fields`, and a line about a Faasflow error has
-//! its `code`.
+//! have `request_id`, `phase` and `trace_id`, and those of requests with branches also `place` and `branch`. The event's own
+//! fields are in `fields`, and a line about a Faasflow error has its `code`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -63,10 +63,11 @@ fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, field
         level: level.as_str(),
         message: &fields.message,
         target,
-        request_id: known.map(|known| known.request.as_str()),
-        phase: known.and_then(|known| known.phase),
+        request_id: known.map(|known| known.request().as_str()),
+        phase: known.and_then(RequestContext::phase),
+        place: known.and_then(RequestContext::place),
         branch: known.map(|known| known.branch.as_str()).filter(|branch| !branch.is_empty()),
-        trace_id: known.and_then(|known| known.trace).map(|trace| trace.to_string()),
+        trace_id: known.and_then(RequestContext::trace).map(|trace| trace.to_string()),
         fields: &fields.others,
         code: fields.code.map(Code::as_str),
     };
@@ -163,6 +164,8 @@ struct Object<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     branch: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -30,10 +30,11 @@ macro_rules! write_line {
             Some(lines) => lines.write(Level::$level, &$log.known, $code, $text),
             None => tracing::$event!(
                 target: TARGET,
-                request = %$log.known.request,
-                phase = $log.known.phase,
+                request = %$log.known.request(),
+                phase = $log.known.phase(),
+                place = $log.known.place(),
                 branch = (!$log.known.branch.is_empty()).then_some($log.known.branch.as_str()),
-                trace_id = $log.known.trace.map(tracing::field::display),
+                trace_id = $log.known.trace().map(tracing::field::display),
                 code = $code.map(tracing::field::display),
                 "{}",
                 $text
@@ -44,18 +45,32 @@ macro_rules! write_line {
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId) -> RequestLog {
-        RequestLog { known: Arc::new(RequestContext::new(id, None, None, String::new())) }
+        RequestLog { known: Arc::new(RequestContext::new(id, None, None, None, String::new())) }
     }
 
-    /// The same for a phase, for the branch or item that it is a phase of, and for the trace that it belongs to.
-    pub(crate) fn for_phase(id: RequestId, place: &Place, branch: String, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace, branch)) }
+    /// The same for a phase of a flow without branches, and for the trace that it belongs to.
+    pub(crate) fn for_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+        let phase = Some(place.phase() as u64);
+        RequestLog { known: Arc::new(RequestContext::new(id, phase, None, trace, String::new())) }
+    }
+
+    /// The same for a flow with branches. `branch` is the path of the branch or item that it is a phase of, or empty.
+    pub(crate) fn for_token(id: RequestId, place: &Place, branch: String, trace: Option<TraceId>) -> RequestLog {
+        let phase = Some(place.phase() as u64);
+        RequestLog { known: Arc::new(RequestContext::new(id, phase, Some(place.to_string()), trace, branch)) }
+    }
+
+    /// The log of the token that is being worked on here, if it is one of this request, so that its lines have a place.
+    pub(crate) fn current(id: RequestId) -> RequestLog {
+        match RequestContext::current() {
+            Some(known) if known.place().is_some() && *known.request() == id => RequestLog { known },
+            _ => RequestLog::new(id),
+        }
     }
 
     /// The same for a branch or an item within the phase. `path` names it.
     pub(crate) fn in_member(&self, path: String) -> RequestLog {
-        let RequestContext { request, phase, trace, .. } = &*self.known;
-        RequestLog { known: Arc::new(RequestContext::new(request.clone(), *phase, *trace, path)) }
+        RequestLog { known: Arc::new(self.known.in_branch(path)) }
     }
 
     /// The path of the branch or item whose lines these are, or empty.
@@ -80,6 +95,11 @@ impl RequestLog {
             Level::DEBUG => write_line!(debug, DEBUG, self, code, text),
             Level::TRACE => write_line!(trace, TRACE, self, code, text),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn suffix(&self) -> &str {
+        self.known.suffix()
     }
 
     /// The prefix of the request's lines.

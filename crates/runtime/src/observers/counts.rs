@@ -26,6 +26,7 @@ impl Observer for Metrics {
             }
             Event::CompositeFailed { failure } => self.failed(failure.kind()),
             Event::MemberEnded { member, outcome, took, .. } => self.member(member.body, *outcome, Some(*took)),
+            Event::MemberRecorded { body, outcome } => self.member(*body, *outcome, None),
             Event::MemberNotBegun { member } => self.member(member.body, MemberOutcome::NotBegun, None),
             Event::HandlerFailed { kind } | Event::FinallyFailed { kind } => self.failed(kind),
             Event::Failed { failure, origin: Origin::Envelope } => self.failed(failure.kind()),
@@ -35,18 +36,19 @@ impl Observer for Metrics {
             Event::ForwardFailed => self.forward(ForwardResult::Failed),
             Event::Forwarded { .. } => self.forward(ForwardResult::Accepted),
             Event::Refused { status, .. } => self.refused(*status),
-            Event::Concluded { place, conclusion, took, since_start, .. } => {
+            Event::Concluded { phase, conclusion, took, since_start, .. } => {
                 match conclusion {
                     Conclusion::Ended(outcome, ..) => self.ended(*outcome, *since_start),
                     Conclusion::Refused(status, ..) => return self.refused(*status),
                     Conclusion::Forwarded | Conclusion::Transient(_) => {}
                 }
-                self.phase(place.phase(), *took);
+                self.phase(*phase, *took);
             }
             Event::Closed { delivery, status } => self.delivered(*delivery, *status),
             Event::PayloadGone { .. }
             | Event::NotNeeded { .. }
             | Event::PhaseBegun { .. }
+            | Event::Joined { .. }
             | Event::Chosen { .. }
             | Event::BranchFailed { .. }
             | Event::StepBegun { .. }
@@ -62,6 +64,8 @@ impl Observer for Metrics {
             | Event::FinallyBegun
             | Event::FinallyRan { .. }
             | Event::StateNotRemoved { .. }
+            | Event::Paused { .. }
+            | Event::Parked { .. }
             | Event::Ended { .. } => {}
         }
     }

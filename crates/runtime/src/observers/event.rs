@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::code::Code;
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::{Place, StepIndex};
+use faasflow_core::graph::{BodyIndex, Place, StepIndex};
 use faasflow_core::machine::Outage;
 use faasflow_core::{CallResponse, Failure, MemberOutcome, Method, Outcome, Payload, Resolution, Step};
 use http::{StatusCode, Uri};
@@ -24,9 +24,13 @@ pub(crate) enum Event<'a> {
     /// The payload is no longer in the state manager.
     PayloadGone { reason: &'a str },
     /// The phase was done by an earlier delivery, or its result is not needed.
-    NotNeeded { place: &'a Place },
+    /// `acted` is whether this delivery executed it.
+    NotNeeded { place: &'a Place, acted: bool },
     /// The steps at a place will be executed next.
     PhaseBegun { place: &'a Place },
+    /// Branches or items were joined. These are the ids of the spans in which they ended, as far as they are known. Those of
+    /// failures come first.
+    Joined { spans: &'a [String] },
     /// A step will be executed next.
     StepBegun { step: &'a Step },
     /// A step sends a request.
@@ -57,6 +61,8 @@ pub(crate) enum Event<'a> {
     BranchFailed { failure: &'a Failure },
     /// A branch or an item has ended. `took` is the time since it began.
     MemberEnded { member: &'a Member, outcome: MemberOutcome, took: Duration, failure: Option<&'a Failure> },
+    /// The end of a branch or an item with phases of its own was recorded.
+    MemberRecorded { body: BodyIndex, outcome: MemberOutcome },
     /// A branch or an item will not begin.
     MemberNotBegun { member: &'a Member },
     /// A failure handler itself failed.
@@ -91,16 +97,15 @@ pub(crate) enum Event<'a> {
     StateNotRemoved { kind: &'a FailureKind },
     /// The request has ended.
     Ended { outcome: Outcome },
+    /// The phase does not begin, because the request is paused.
+    Paused { place: &'a Place },
+    /// The request waits, because it cannot go on with the definition that is deployed.
+    Parked { detail: &'a str },
     /// The delivery was refused, and nothing was executed. The detail is for the log.
     Refused { status: StatusCode, code: Code, detail: &'a str },
-    /// The delivery is over. `since_start` is the time since the request started.
-    Concluded {
-        place: &'a Place,
-        conclusion: &'a Conclusion,
-        status: StatusCode,
-        took: Duration,
-        since_start: Duration,
-    },
+    /// The delivery is over. `phase` is the number of the phase in the deployed definition, and `since_start` the time since
+    /// the request started.
+    Concluded { phase: usize, conclusion: &'a Conclusion, status: StatusCode, took: Duration, since_start: Duration },
     /// The delivery was answered.
     Closed { delivery: Delivery, status: StatusCode },
 }

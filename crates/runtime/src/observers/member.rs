@@ -30,38 +30,53 @@ impl Member {
 
     /// Its path, if `outer` is the path of the branch or item that its graph or for-each stands in, such as `pages/item-3`.
     pub(super) fn path(&self, outer: &str) -> String {
-        let separator = if outer.is_empty() { "" } else { "/" };
-        match &self.name {
-            MemberName::Branch(name) => format!("{outer}{separator}{name}"),
-            MemberName::Item(number) => format!("{outer}{separator}item-{number}"),
+        match (outer, &self.name) {
+            ("", MemberName::Branch(name)) => name.to_string(),
+            ("", MemberName::Item(number)) => format!("item-{number}"),
+            (outer, MemberName::Branch(name)) => [outer, "/", name].concat(),
+            (outer, MemberName::Item(number)) => format!("{outer}/item-{number}"),
         }
     }
 }
 
 /// The path of the branches and items that lead to a place, such as `pages/item-3`. It is empty outside of branches.
 pub(crate) fn path_to(plan: &Plan, place: &Place) -> String {
-    let mut path = String::new();
-    for (member, fork) in place.path().iter().zip(place.forks()) {
-        let Some(Follow::Fork(composite)) = plan.segment(&fork).map(Segment::follow) else { break };
+    members_of(plan, place).fold(String::new(), |path, member| member.path(&path))
+}
+
+/// The names of the branches and items that lead to a place.
+pub(crate) fn path_names(plan: &Plan, place: &Place) -> Vec<String> {
+    members_of(plan, place).map(|member| member.path("")).collect()
+}
+
+/// The innermost branch or item that a place is in; `None` outside of branches.
+pub(crate) fn member_of(plan: &Plan, place: &Place) -> Option<Member> {
+    members_of(plan, place).nth(place.path().len().checked_sub(1)?)
+}
+
+/// The branches and items that lead to a place, as far as the flow has them.
+fn members_of(plan: &Plan, place: &Place) -> impl Iterator<Item = Member> {
+    let steps: Vec<_> = place.path().iter().map(|member| member.index as usize).zip(place.forks()).collect();
+    steps.into_iter().map_while(|(index, fork)| {
+        let Some(Follow::Fork(composite)) = plan.segment(&fork).map(Segment::follow) else { return None };
         let composite = plan.composite(*composite);
-        let (index, branches) = (member.index as usize, composite.branches());
-        let (branch, name) = match composite.kind() {
-            CompositeKind::ForEach => (branches.first(), MemberName::Item(index + 1)),
-            _ => match branches.get(index) {
-                Some(branch) => (Some(branch), MemberName::Branch(branch.name().clone())),
-                None => break,
-            },
-        };
-        let Some(branch) = branch else { break };
-        path = Member { body: branch.body(), name }.path(&path);
-    }
-    path
+        Some(match composite.kind() {
+            CompositeKind::ForEach => {
+                Member { body: composite.branches().first()?.body(), name: MemberName::Item(index + 1) }
+            }
+            _ => {
+                let branch = composite.branches().get(index)?;
+                Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()) }
+            }
+        })
+    })
 }
 
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            MemberName::Branch(name) => write!(f, "branch `{name}`"),
+            // There is a line for each, and formatting would take three times as long.
+            MemberName::Branch(name) => ["branch `", name, "`"].iter().try_for_each(|text| f.write_str(text)),
             MemberName::Item(number) => write!(f, "item {number}"),
         }
     }

@@ -10,6 +10,7 @@ impl Observer for Trace {
     #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {
+            Event::Joined { spans } => self.link(spans),
             Event::Failed { failure, .. } => self.failed(failure),
             Event::HandlerFailed { kind } => self.exception(kind.as_str(), || handler_failed(kind)),
             Event::HandlerResolved { resolution } => {
@@ -35,6 +36,7 @@ impl Observer for Trace {
             Event::FinallyRan { succeeded } => {
                 self.event("finally", |event| event.attribute("faasflow.succeeded", *succeeded));
             }
+            Event::NotNeeded { acted: false, .. } => self.event("not needed", |_| {}),
             Event::FinallyFailed { kind } => self.exception(kind.as_str(), || finally_failed(kind)),
             Event::Concluded { conclusion, status, .. } => self.finish(conclusion, *status),
             _ => {}

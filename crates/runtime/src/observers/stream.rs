@@ -37,12 +37,12 @@ impl<'a> Observers<'a> {
 
     /// Observers of the delivery of a phase.
     pub(crate) fn for_phase(lines: RequestLog, trace: Trace, counts: &'a Metrics) -> Observers<'a> {
-        Observers { lines, output: None, trace: Some(OwnedOrLent::Owned(trace)), member: None, counts }
+        Observers { lines, output: None, trace: Some(OwnedOrLent::owned(trace)), member: None, counts }
     }
 
     /// The same, but the log lines are also collected for the output of the request.
     pub(crate) fn keeping_lines(self) -> Observers<'a> {
-        Observers { output: Some(OwnedOrLent::Owned(Output::new(&self.lines))), ..self }
+        Observers { output: Some(OwnedOrLent::owned(Output::new(&self.lines))), ..self }
     }
 
     /// Observers of a branch or an item that is executed within the phase. Its log lines name it, and its spans are inside a
@@ -97,6 +97,11 @@ impl<'a> Observers<'a> {
         Scope { observers: self, step: None, span: None }
     }
 
+    /// The id of the span of the phase, if it is recorded.
+    pub(crate) fn span_id(&self) -> Option<String> {
+        self.trace.as_deref().and_then(Trace::span_id)
+    }
+
     /// The trace context for everything that the phase sends outside its steps.
     pub(crate) fn trace_context(&self) -> TraceContext {
         self.trace.as_deref().map(Trace::context).unwrap_or_default()
@@ -126,8 +131,15 @@ impl<'a> Observers<'a> {
 /// The observers of a branch use those of their phase.
 #[derive(Debug)]
 enum OwnedOrLent<'a, T> {
-    Owned(T),
+    /// It is boxed, so that the observers of a branch are small. They are moved with its future.
+    Owned(Box<T>),
     Lent(&'a T),
+}
+
+impl<T> OwnedOrLent<'_, T> {
+    fn owned(value: T) -> Self {
+        OwnedOrLent::Owned(Box::new(value))
+    }
 }
 
 impl<T> Deref for OwnedOrLent<'_, T> {

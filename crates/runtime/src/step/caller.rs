@@ -112,12 +112,13 @@ impl Caller {
             FailureKind::Handler(Arc::new(Error::msg(text)))
         })?;
         let prepared = &self.prepared[step.index.index()];
+        let number = step.known_as.map_or(Cow::Borrowed(&*prepared.number), |number| number.to_string().into());
         Ok(Outgoing {
             to: Peer { kind, name: step.name, function, step: Some(step.index) },
             method: options.method().unwrap_or(&self.default_method),
             target,
             phase: step.phase,
-            idempotency_key: [&step.phase.keys, step.items, &prepared.number],
+            idempotency_key: [Cow::Borrowed(&step.phase.keys), step.items.into(), number],
             own,
             payload,
             timeout: options.timeout(),
@@ -133,6 +134,8 @@ pub(crate) struct StepRef<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) index: StepIndex,
+    /// The number of the step in the earlier definition that the request began with, if there is one.
+    pub(crate) known_as: Option<usize>,
     /// The items that lead to the step, for its idempotency key.
     pub(crate) items: &'a str,
     pub(crate) name: &'a str,

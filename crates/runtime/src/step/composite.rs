@@ -60,10 +60,21 @@ impl Execution<'_> {
         cut_off: &mut CutOff,
     ) -> Result<Payload, SegmentResult> {
         match self.nodes(flow, flow.plan().body(body).nodes(), input, cut_off).await {
-            Err(SegmentResult::Failed(failure)) if flow.handler_of(body).is_some() => {
-                self.settle(flow, body, failure).await
-            }
+            Err(SegmentResult::Failed(failure)) => self.settled(flow, body, failure).await,
             ended => ended,
+        }
+    }
+
+    /// What becomes of a flow inside the flow that has failed.
+    pub(super) async fn settled(
+        &self,
+        flow: &Flow,
+        body: BodyIndex,
+        failure: Failure,
+    ) -> Result<Payload, SegmentResult> {
+        match flow.handler_of(body) {
+            Some(_) => self.settle(flow, body, failure).await,
+            None => Err(SegmentResult::Failed(failure)),
         }
     }
 
@@ -88,7 +99,7 @@ impl Execution<'_> {
     /// Asks the failure handler of a flow inside the flow.
     async fn settle(&self, flow: &Flow, body: BodyIndex, failure: Failure) -> Result<Payload, SegmentResult> {
         self.observers.emit(&Event::BranchFailed { failure: &failure });
-        match self.ask_handler_of(flow, body, self.context.clone(), &failure).await.map_err(SegmentResult::Outage)? {
+        match self.ask_handler_of(flow, body, &failure).await.map_err(SegmentResult::Outage)? {
             Some(Resolution::Recovered(output)) => Ok(output),
             Some(Resolution::Replied(output)) => Err(SegmentResult::Replied(failure, output)),
             _ => Err(SegmentResult::Failed(failure)),

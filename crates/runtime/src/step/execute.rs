@@ -1,11 +1,12 @@
 //! Executes the steps of one phase.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{Segment, StepIndex};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::machine::Outage;
+use faasflow_core::machine::{Outage, Route};
+use faasflow_core::state::StateManager;
 use faasflow_core::{
     Action, CallResponse, Context, Error, Failure, Flow, Payload, RequestOptions, Resolution, Result, Step,
 };
@@ -16,10 +17,13 @@ use super::caller::{Caller, StepRef};
 use super::outgoing::{Outgoing, PhaseHeaders, Time};
 use super::panics::caught_at_once;
 use super::report::ReportContext;
+use super::stoppable::Stoppable;
 use super::unanswered::Unanswered;
 use crate::deadline::{CutOff, Deadline};
+use crate::first_outage::FirstOutage;
 use crate::heartbeat::Heartbeat;
 use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
+use crate::retrying_state::RetryingState;
 
 /// How the steps of a segment ended.
 #[derive(Debug)]
@@ -42,6 +46,12 @@ pub(crate) struct Execution<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
     pub(crate) heartbeat: &'a Heartbeat,
+    /// The flow's state manager, if it has one.
+    pub(crate) state: Option<&'a Arc<dyn StateManager>>,
+    /// How the request goes through the flow.
+    pub(crate) route: Route<'a>,
+    /// Whether the request is remembered, so that others may stop it.
+    pub(crate) stoppable: bool,
     /// Whether the flow has a failure handler, which may need the input of a failed step.
     pub(crate) failures_handled: bool,
     /// The setting `max_items`.
@@ -49,7 +59,7 @@ pub(crate) struct Execution<'a> {
     /// The branch or item that is executed. `None` for the phase itself.
     pub(crate) branch: Option<&'a Branch>,
     /// The first outage that the phase met.
-    pub(crate) outage: OnceLock<Outage>,
+    pub(crate) outage: FirstOutage,
 }
 
 impl Execution<'_> {
@@ -144,7 +154,8 @@ impl Execution<'_> {
 
     fn reference<'a>(&'a self, step: &'a Step, index: StepIndex) -> StepRef<'a> {
         let items = self.branch.map_or("", |branch| branch.items.as_str());
-        StepRef { context: self.context, phase: self.phase, index, items, name: step.name() }
+        let known_as = self.route.earlier().and_then(|earlier| earlier.step_number(index));
+        StepRef { context: self.context, phase: self.phase, index, known_as, items, name: step.name() }
     }
 
     /// The options of a step with the values of its extractors. `None` if it has no extractors.
@@ -173,7 +184,9 @@ impl Execution<'_> {
     ) -> Result<CallResponse, Unanswered> {
         let answer = match made {
             Ok(mut outgoing) => {
-                let time = Time { deadline: self.deadline, cut_off, outage: &self.outage };
+                let manager = self.state.filter(|_| self.stoppable);
+                let stoppable = manager.map(|manager| Stoppable { manager, context: self.context });
+                let time = Time { deadline: self.deadline, cut_off, outage: &self.outage, stoppable };
                 self.caller.send(&mut outgoing, scope, time).await
             }
             Err(kind) => Err(Unanswered::Failed(kind)),
@@ -204,10 +217,24 @@ impl Execution<'_> {
         let Some(handler) = options(step).and_then(RequestOptions::on_failure) else {
             return Err(SegmentResult::Failed(failure));
         };
-        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(SegmentResult::Outage)? {
+        match self.ask(handler(self.at_the_end(), failure.clone())).await.map_err(SegmentResult::Outage)? {
             Some(Resolution::Recovered(payload)) => Ok(payload),
             Some(Resolution::Replied(payload)) => Err(SegmentResult::Replied(failure, payload)),
             _ => Err(SegmentResult::Failed(failure)),
+        }
+    }
+
+    /// The context for failure handlers and the finaliser. They have more time than the steps, whose time may be over, and so
+    /// has the state manager for them.
+    pub(crate) fn at_the_end(&self) -> Context {
+        let context = self.context.clone();
+        match self.state {
+            Some(manager) => {
+                let until = self.deadline.state_in_ending();
+                let manager = RetryingState::new(manager.clone(), until).noting(self.outage.clone());
+                context.through(Arc::new(manager))
+            }
+            None => context,
         }
     }
 

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::{BodyIndex, CompositeIndex};
+use faasflow_core::graph::{BodyIndex, Branch, CompositeIndex};
 use faasflow_core::machine::Outage;
-use faasflow_core::{
-    Branches, Complete, Composite, Context, Error, Failure, Flow, Items, MemberResult, Payload, Resolution,
-    Result as HandlerResult,
-};
+use faasflow_core::{Branches, Complete, Composite, Error, Failure, Flow, Items, MemberResult, Payload, Resolution};
 
 use super::execute::Execution;
 use super::unanswered::Unanswered;
@@ -49,7 +46,10 @@ impl Execution<'_> {
             _ => Composite::split_array(input).map_err(failed)?,
         };
         match items.len() > self.max_items {
-            true => Err(FailureKind::TooManyItems { items: items.len(), limit: self.max_items }.into()),
+            true => {
+                let (for_each, limit) = (composite.number(), self.max_items);
+                Err(FailureKind::TooManyItems { for_each, items: items.len(), limit }.into())
+            }
             false => Ok(items),
         }
     }
@@ -66,9 +66,10 @@ impl Execution<'_> {
             Composite::Graph { join: Some(join), .. } => join(self.context.clone(), branches(flow, composite, results)),
             Composite::ForEach { collect: Some(collect), .. } => collect(self.context.clone(), Items::new(results)),
             Composite::Graph { complete, .. } => {
-                let outline = flow.plan().composite(composite);
-                let index = |name: &str| outline.branches().iter().position(|branch| **branch.name() == *name);
-                let ends = |name: &str| index(name).is_some_and(|index| outline.successors(index).next().is_none());
+                let outline = flow.plan().composite(composite).branches();
+                let before = outline.iter().flat_map(Branch::after).map(|&before| &**outline[before].name());
+                let before: Vec<&str> = before.collect();
+                let ends = |name: &str| !before.contains(&name);
                 return branches(flow, composite, results).into_output(*complete, ends).map_err(failed);
             }
             other => return Items::new(results).into_output(other.complete()).map_err(failed),
@@ -114,26 +115,26 @@ impl Execution<'_> {
         &self,
         flow: &Flow,
         body: BodyIndex,
-        context: Context,
         failure: &Failure,
     ) -> Result<Option<Resolution>, Outage> {
         let Some(handler) = flow.handler_of(body) else { return Ok(None) };
         self.observers.emit(&Event::HandlerAsked);
-        let resolution = self.ask(handler(context, failure.clone())).await?;
+        let resolution = self.ask(handler(self.at_the_end(), failure.clone())).await?;
         self.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
         Ok(resolution)
     }
 }
 
-/// The outputs of the branches before another one: a JSON object by the names of the branches.
+/// The outputs of the branches before another one: a JSON object by the names of the branches. If one of them is not JSON, the
+/// branch after it fails.
 pub(crate) fn outputs_before(
     flow: &Flow,
     composite: CompositeIndex,
     before: impl Iterator<Item = (usize, MemberResult)>,
-) -> HandlerResult<Payload> {
+) -> Result<Payload, FailureKind> {
     let outline = flow.plan().composite(composite);
     let named = before.map(|(index, result)| (outline.branches()[index].name().clone(), result));
-    Branches::new(named).into_output(Complete::All, |_| true)
+    Branches::new(named).into_output(Complete::All, |_| true).map_err(|error| FailureKind::Handler(Arc::new(error)))
 }
 
 fn branches(flow: &Flow, composite: CompositeIndex, results: Vec<MemberResult>) -> Branches {

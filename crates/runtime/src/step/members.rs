@@ -1,12 +1,11 @@
 //! Executes the branches of a graph, or the items of a for-each, side by side.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, CompositeIndex};
 use faasflow_core::machine::Outage;
-use faasflow_core::{Error, Failure, Flow, MemberOutcome, MemberResult, Payload};
+use faasflow_core::{Failure, Flow, MemberOutcome, MemberResult, Payload};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
@@ -15,15 +14,16 @@ use super::branch::Branch;
 use super::execute::{Execution, SegmentResult};
 use super::join::outputs_before;
 use super::tally::{Tally, Verdict};
-use super::unanswered::Unanswered;
 use crate::deadline::CutOff;
+use crate::first_outage::FirstOutage;
 use crate::observers::{Event, Member, MemberName, Observers};
 
 /// A branch or an item that can begin.
 pub(super) struct Ready {
     index: usize,
     member: Member,
-    input: Payload,
+    /// Why it has no input, if it has none.
+    input: Result<Payload, FailureKind>,
     within: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ pub(super) trait Members {
     fn count(&self) -> usize;
 
     /// The next member that can begin. If a member cannot begin any more, its result is set.
-    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Result<Option<Ready>, Error>;
+    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Option<Ready>;
 
     /// A member by its index.
     fn member(&self, index: usize) -> Member;
@@ -69,14 +69,8 @@ impl Execution<'_> {
         let mut outage = None;
         let verdict = loop {
             while tally.verdict() == Verdict::Undecided && running.len() < at_most {
-                match members.next(&mut results, &mut tally) {
-                    Ok(Some(ready)) => running.push(self.run_member(flow, ready)),
-                    Ok(None) => break,
-                    Err(error) => {
-                        let kind = FailureKind::Handler(Arc::new(error));
-                        return Err(self.unjoined(flow, composite, Unanswered::Failed(kind), input));
-                    }
-                }
+                let Some(ready) = members.next(&mut results, &mut tally) else { break };
+                running.push(Box::pin(self.run_member(flow, composite, ready)));
             }
             match tally.verdict() {
                 Verdict::Undecided => {}
@@ -119,13 +113,16 @@ impl Execution<'_> {
         joined.map_err(|why| self.unjoined(flow, composite, why, input))
     }
 
-    async fn run_member(&self, flow: &Flow, ready: Ready) -> (usize, End) {
+    async fn run_member(&self, flow: &Flow, composite: CompositeIndex, ready: Ready) -> (usize, End) {
         let Ready { index, member, input, within } = ready;
         let items = self.branch.map(|outer| outer.items.clone()).unwrap_or_default();
         let items = if matches!(member.name, MemberName::Item(_)) { items.item(index) } else { items };
         let branch = Branch { items };
         let mut run = MemberRun::begin(self.observers.in_member(&member), member);
         let deadline = self.deadline.for_member(within);
+        // An outage before a member began, or in another member, takes nothing of a limit of its own.
+        let has_own_limit = deadline.steps() < self.deadline.steps();
+        let outage = if has_own_limit { FirstOutage::default() } else { self.outage.clone() };
         let execution = Execution {
             caller: self.caller,
             context: self.context,
@@ -133,15 +130,25 @@ impl Execution<'_> {
             deadline: &deadline,
             observers: &run.observers,
             heartbeat: self.heartbeat,
+            state: self.state,
+            route: self.route,
+            stoppable: self.stoppable,
             failures_handled: self.failures_handled,
             max_items: self.max_items,
             branch: Some(&branch),
-            outage: OnceLock::new(),
+            outage,
         };
         let mut cut_off = CutOff::at(deadline.steps());
-        let ended = execution.body(flow, run.member.body, input, &mut cut_off).await;
+        let ended = match input {
+            Ok(input) => execution.body(flow, run.member.body, input, &mut cut_off).await,
+            Err(kind) => {
+                let failure = execution.composite_failed(flow, composite, kind, Payload::empty());
+                run.observers.emit(&Event::CompositeFailed { failure: &failure });
+                execution.settled(flow, run.member.body, failure).await
+            }
+        };
         if let Some(outage) = execution.outage.get() {
-            let _ = self.outage.set(outage.clone());
+            self.outage.note(|| outage.clone());
         }
         (index, run.end(ended))
     }
@@ -200,6 +207,8 @@ pub(super) struct Branches<'a> {
     input: Payload,
     within: &'a [Option<Duration>],
     begun: Vec<bool>,
+    /// All branches before this index have begun, or will not begin.
+    settled: usize,
 }
 
 impl<'a> Branches<'a> {
@@ -210,7 +219,7 @@ impl<'a> Branches<'a> {
         within: &'a [Option<Duration>],
     ) -> Branches<'a> {
         let begun = vec![false; flow.plan().composite(composite).branches().len()];
-        Branches { flow, composite, input, within, begun }
+        Branches { flow, composite, input, within, begun, settled: 0 }
     }
 }
 
@@ -219,15 +228,18 @@ impl Members for Branches<'_> {
         self.begun.len()
     }
 
-    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Result<Option<Ready>, Error> {
+    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Option<Ready> {
         let outline = self.flow.plan().composite(self.composite);
+        while self.settled < self.begun.len() && (self.begun[self.settled] || results[self.settled].is_some()) {
+            self.settled += 1;
+        }
         loop {
             let ready = |(index, branch): &(usize, &faasflow_core::graph::Branch)| {
                 !self.begun[*index]
                     && results[*index].is_none()
                     && branch.after().iter().all(|&before| results[before].is_some())
             };
-            let Some((index, branch)) = outline.branches().iter().enumerate().find(ready) else { return Ok(None) };
+            let (index, branch) = outline.branches().iter().enumerate().skip(self.settled).find(ready)?;
             let before = || branch.after().iter().filter_map(|&before| Some((before, results[before].as_ref()?)));
             if before().any(|(_, result)| result.outcome() != MemberOutcome::Done) {
                 results[index] = Some(MemberResult::Other(MemberOutcome::NotBegun));
@@ -235,13 +247,14 @@ impl Members for Branches<'_> {
                 continue;
             }
             let input = match branch.after() {
-                [] => self.input.clone(),
+                [] => Ok(self.input.clone()),
                 _ => {
-                    outputs_before(self.flow, self.composite, before().map(|(index, result)| (index, result.clone())))?
+                    let outputs = before().map(|(index, result)| (index, result.clone()));
+                    outputs_before(self.flow, self.composite, outputs)
                 }
             };
             self.begun[index] = true;
-            return Ok(Some(Ready { index, member: self.member(index), input, within: self.within[index] }));
+            return Some(Ready { index, member: self.member(index), input, within: self.within[index] });
         }
     }
 
@@ -274,9 +287,9 @@ impl Members for Items {
         self.count
     }
 
-    fn next(&mut self, _: &mut [Option<MemberResult>], _: &mut Tally) -> Result<Option<Ready>, Error> {
-        let Some((index, input)) = self.items.next() else { return Ok(None) };
-        Ok(Some(Ready { index, member: self.member(index), input, within: self.within }))
+    fn next(&mut self, _: &mut [Option<MemberResult>], _: &mut Tally) -> Option<Ready> {
+        let (index, input) = self.items.next()?;
+        Some(Ready { index, member: self.member(index), input: Ok(input), within: self.within })
     }
 
     fn member(&self, index: usize) -> Member {

@@ -1,16 +1,16 @@
 //! A request that is ready to be sent, and the headers that all requests of a phase share.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::body::Body;
-use faasflow_core::machine::Outage;
 use faasflow_core::{Context, Method, Payload, Retry, headers};
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 
+use super::stoppable::Stoppable;
 use crate::deadline::{CutOff, Deadline};
+use crate::first_outage::FirstOutage;
 use crate::gateway::{OCTETS, trace_headers};
 use crate::observers::{CallKind, Observers, Peer, Scope};
 
@@ -21,7 +21,7 @@ pub(crate) struct Outgoing<'a> {
     pub(super) target: Cow<'a, Uri>,
     pub(super) phase: &'a PhaseHeaders,
     /// The parts of the key.
-    pub(super) idempotency_key: [&'a str; 3],
+    pub(super) idempotency_key: [Cow<'a, str>; 3],
     /// Headers of the step or of the report. They replace shared headers of the same names.
     pub(super) own: Vec<(HeaderName, HeaderValue)>,
     pub(super) payload: Payload,
@@ -86,8 +86,9 @@ pub(crate) struct Time<'a> {
     pub(crate) deadline: &'a Deadline,
     /// Fires when the deadline says that the steps are cut off.
     pub(crate) cut_off: &'a mut CutOff,
-    /// The first outage that the phase met. It may be the reason why time runs out later.
-    pub(crate) outage: &'a OnceLock<Outage>,
+    pub(crate) outage: &'a FirstOutage,
+    /// The request, if others may end it meanwhile.
+    pub(crate) stoppable: Option<Stoppable<'a>>,
 }
 
 /// The headers that all requests of one phase share.

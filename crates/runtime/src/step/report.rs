@@ -1,9 +1,7 @@
 //! Reports the end of a request.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
 
-use faasflow_core::machine::Outage;
 use faasflow_core::{CallResponse, Context, Method, Outcome, Payload, Retry, headers};
 use http::Uri;
 use http::header::HeaderValue;
@@ -12,6 +10,7 @@ use super::caller::Caller;
 use super::outgoing::{Outgoing, PhaseHeaders, Time};
 use super::unanswered::Unanswered;
 use crate::deadline::{CutOff, Deadline};
+use crate::first_outage::FirstOutage;
 use crate::gateway::trace_headers;
 use crate::observers::{CallKind, Observers, Peer};
 
@@ -21,8 +20,7 @@ pub(crate) struct ReportContext<'a> {
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
-    /// The first outage that the phase met.
-    pub(crate) outage: &'a OnceLock<Outage>,
+    pub(crate) outage: &'a FirstOutage,
 }
 
 impl Caller {
@@ -37,12 +35,17 @@ impl Caller {
         let ReportContext { context, phase, deadline, observers, outage } = from;
         let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
         own.extend(trace_headers(&observers.trace_context()));
+        // A request that was started again ends again.
+        let generation = match context.place().generation() {
+            0 => String::new(),
+            generation => format!("@{generation}"),
+        };
         let mut outgoing = Outgoing {
             to: Peer { kind: CallKind::Report, name: "the caller's callback URL", function: "", step: None },
             method: &Method::POST,
             target: Cow::Borrowed(url),
             phase,
-            idempotency_key: [context.request_id(), "-end", ""],
+            idempotency_key: [context.request_id().into(), "-end".into(), generation.into()],
             own,
             payload: payload.clone(),
             timeout: None,
@@ -51,7 +54,7 @@ impl Caller {
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());
-        let time = Time { deadline: &deadline, cut_off: &mut cut_off, outage };
+        let time = Time { deadline: &deadline, cut_off: &mut cut_off, outage, stoppable: None };
         self.send(&mut outgoing, &mut observers.no_step(), time).await
     }
 }

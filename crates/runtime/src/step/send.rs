@@ -14,6 +14,7 @@ use super::answers::ReadFailure;
 use super::caller::Caller;
 use super::outage::detect;
 use super::outgoing::{Outgoing, Time};
+use super::stoppable::Stoppable;
 use super::unanswered::Unanswered;
 use crate::observers::{Event, Peer, Scope};
 
@@ -71,14 +72,14 @@ impl Caller {
                         let Some(wait) = wait_for_another(&answer, retry, to, attempt, &time, scope) else {
                             return answer.map_err(Unanswered::Failed);
                         };
-                        tokio::time::sleep(wait).await;
+                        Stoppable::wait(time.stoppable, wait).await?;
                         attempt += 1;
                         continue;
                     }
                 },
                 Some(outage) => outage,
             };
-            let _ = time.outage.set(outage.clone());
+            time.outage.note(|| outage.clone());
             outages += 1;
             let until = *patience.get_or_insert_with(|| {
                 let all = time.deadline.steps();
@@ -98,7 +99,7 @@ impl Caller {
                 return Err(Unanswered::Outage(outage));
             }
             scope.emit(&Event::WaitingOut { to, outage: &outage, wait: pause });
-            tokio::time::sleep(pause).await;
+            Stoppable::wait(time.stoppable, pause).await?;
         }
     }
 
@@ -133,7 +134,7 @@ impl Caller {
         order: Order,
         scope: &Scope<'_>,
     ) -> Result<CallResponse, FailureKind> {
-        let response = self.client.send(outgoing.request(scope)).await.map_err(|error| {
+        let response = self.client.send_built(|| outgoing.request(scope)).await.map_err(|error| {
             let kind = match &error {
                 error if error.is_connect() => FailureKind::Unreachable,
                 error if error.is_unusable_answer() => FailureKind::Unusable,

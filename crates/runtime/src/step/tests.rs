@@ -1,15 +1,19 @@
 //! Executes steps without HTTP.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::{Call, Callback, Context, Error, Failure, Flow, FlowBuilder, FromContext, Payload, RequestState};
+use faasflow_core::{
+    Call, Callback, Complete, Context, Error, Failure, Flow, FlowBuilder, FromContext, Graph, Payload, RequestState,
+    Resolution,
+};
 
 use super::execute::{Execution, SegmentResult};
 use crate::deadline::Deadline;
+use crate::first_outage::FirstOutage;
 use crate::instance::Instance;
-use crate::testing::{Queue, Shelf, context, instance, lines, observers};
+use crate::testing::{Queue, Shelf, context, instance, lines, observers, request};
 
 /// Executes the first phase of a flow on the input `in`. Returns the result and the log lines.
 pub(super) async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
@@ -28,9 +32,13 @@ pub(super) async fn execute<T>(
     work: impl AsyncFnOnce(&Execution<'_>, &Flow, &Instance) -> T,
 ) -> T {
     let instance = instance(flow, settings, &Arc::new(Queue::default()));
-    let (context, observers) = (context(1), observers(&instance));
-    let phase = instance.caller.phase_headers(&context, &observers);
     let deadline = Deadline::starting_now(Duration::from_secs(10));
+    let context = match instance.retrying_state(deadline.state_in_steps()) {
+        Some(manager) => Context::external(request(), 1, Arc::new(manager)),
+        None => context(1),
+    };
+    let observers = observers(&instance);
+    let phase = instance.caller.phase_headers(&context, &observers);
     let execution = Execution {
         caller: &instance.caller,
         context: &context,
@@ -38,10 +46,13 @@ pub(super) async fn execute<T>(
         deadline: &deadline,
         observers: &observers,
         heartbeat: &instance.heartbeat,
+        state: instance.flow.state_manager(),
+        route: (&instance.flow).into(),
+        stoppable: false,
         failures_handled: true,
         max_items: 3,
         branch: None,
-        outage: OnceLock::new(),
+        outage: FirstOutage::default(),
     };
     work(&execution, &instance.flow, &instance).await
 }
@@ -167,4 +178,34 @@ async fn a_failed_extractor_fails_the_step_unless_it_met_an_outage() {
     let panics = Call::new("resize").query_from("q", |_: Context| -> String { panic!("oh dear") });
     let failure = failure(executed(Flow::builder().apply(panics), &[]).await.0);
     assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
+}
+
+/// The time of the steps is over then, and so is that of the state manager in their context.
+#[tokio::test(start_paused = true)]
+async fn a_failure_handler_that_is_asked_after_a_timeout_can_use_the_state() {
+    async fn notes(context: Context, failure: Failure) -> Result<Resolution, Error> {
+        context.set("failed", &true).await?;
+        Ok(failure.recover("mended"))
+    }
+    struct Never;
+    impl FromContext for Never {
+        async fn from_context(_: &Context) -> Result<Never, Error> {
+            std::future::pending().await
+        }
+    }
+    let shelf = Shelf::default();
+    shelf.takes(Duration::from_millis(5));
+    let slow = Call::new("resize").header_from("x-never", |_: Never| "").on_failure(notes);
+    let part = Flow::builder().modify(async |_: ()| std::future::pending::<()>().await).on_failure(notes);
+    let graph = Graph::new().branch("x", part.clone()).branch("y", part.clone());
+    for (what, flow) in [
+        ("a step", Flow::builder().apply(slow)),
+        ("a sub-flow", Flow::builder().flow("part", part)),
+        ("a branch", Flow::builder().graph(graph.complete(Complete::First))),
+    ] {
+        match executed(flow.state(shelf.clone()), &[]).await.0 {
+            SegmentResult::Done(payload) => assert_eq!(payload.bytes(), "mended", "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::exporter::Exporter;
 use super::id::{SpanContext, SpanId, TraceId};
-use super::otlp::{Event, Events, Kind, Span};
+use super::otlp::{Event, Events, Kind, Links, Span};
 use super::sampling::Sampling;
 use super::text::cut;
 use super::{incoming, sampling};
@@ -66,6 +66,7 @@ pub(super) struct DeliveryRecord {
     /// How many spans there was no room for.
     left_out: usize,
     events: Events,
+    links: Links,
     failure: Option<(&'static str, String)>,
 }
 
@@ -201,6 +202,22 @@ impl Trace {
         }
     }
 
+    /// The id of the phase's span, if it is recorded.
+    pub(crate) fn span_id(&self) -> Option<String> {
+        let active = self.active.as_ref().filter(|active| matches!(active.recording, Recording::Yes(_)))?;
+        Some(active.phase.span.to_string())
+    }
+
+    /// Links the phase's span to spans of other phases. Texts that are not ids are left out.
+    pub(crate) fn link(&self, spans: &[String]) {
+        let Some(active) = &self.active else { return };
+        if let Some(mut recorded) = active.recorded() {
+            for span in spans.iter().filter_map(|span| SpanId::parse(span)) {
+                recorded.links.push(active.context(span));
+            }
+        }
+    }
+
     /// Records the failure of the request. A handler may still recover it.
     pub(crate) fn failed(&self, failure: &Failure) {
         if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
@@ -244,7 +261,7 @@ impl Trace {
         conclusion: &Conclusion,
         answer: StatusCode,
     ) -> Vec<Span> {
-        let DeliveryRecord { steps, events, failure, .. } = recorded;
+        let DeliveryRecord { steps, events, links, failure, .. } = recorded;
         let now = SystemTime::now();
         let ending = active.ending(conclusion, failure);
         let asynchronous = active.sent.is_some();
@@ -264,6 +281,7 @@ impl Trace {
         }
         ending.describe(&mut phase);
         phase.events(&events);
+        phase.links(&links);
 
         // Parents come first. They are the most useful if not all spans fit.
         let mut spans = Vec::with_capacity(steps.len() + 2);

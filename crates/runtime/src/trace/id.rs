@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The id of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TraceId(pub(super) [u8; 16]);
+pub(crate) struct TraceId(pub(crate) [u8; 16]);
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,6 +20,13 @@ impl SpanId {
     /// The id of a new span.
     pub(super) fn random() -> SpanId {
         SpanId(rand::random::<u64>().max(1).to_be_bytes())
+    }
+
+    /// Parses 16 hexadecimal digits that are not all zero.
+    pub(super) fn parse(text: &str) -> Option<SpanId> {
+        let digits = Some(text).filter(|text| text.len() == 16 && is_hexadecimal(text))?;
+        let number = u64::from_str_radix(digits, 16).ok().filter(|number| *number != 0)?;
+        Some(SpanId(number.to_be_bytes()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests to the store of a gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use http_body_util::BodyExt as _;
 
 /// How much of the text of a refusal is shown, in bytes.
 const SHOWN: usize = 1_000;
+/// How long that text may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The gateway and the token for it. Cloning is cheap.
 #[derive(Clone)]
@@ -32,11 +35,14 @@ pub(super) struct Answer {
 
 /// The query with the scope of a request and other parameters.
 pub(super) fn query(scope: &Scope, others: &[(&str, &str)]) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair(faasflow_admin::state::FLOW_PARAMETER, &scope.flow);
-    query.append_pair(faasflow_admin::state::REQUEST_PARAMETER, &scope.request);
-    query.extend_pairs(others);
-    query.finish()
+    use faasflow_admin::state::{FLOW_PARAMETER, REQUEST_PARAMETER};
+    let scope = [(FLOW_PARAMETER, scope.flow.as_str()), (REQUEST_PARAMETER, &scope.request)];
+    query_of(scope.iter().chain(others).copied())
+}
+
+/// The query with these parameters.
+pub(super) fn query_of<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
 }
 
 impl Client {
@@ -59,6 +65,7 @@ impl Client {
         body: Bytes,
         allowed: Option<StatusCode>,
     ) -> Result<Answer, StateError> {
+        let size = body.len() as u64;
         let unreachable =
             || StateError::temporary(format!("{what}: the gateway cannot be reached, or the connection was lost"));
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.url));
@@ -83,7 +90,37 @@ impl Client {
         if answer.status.is_success() || Some(answer.status) == allowed {
             return Ok(answer);
         }
+        if answer.status == StatusCode::PAYLOAD_TOO_LARGE
+            && let Some(limit) = self.largest_value().await
+        {
+            return Err(self.refused(what, &answer).with_sizes(size, limit));
+        }
         Err(self.refused(what, &answer))
+    }
+
+    /// Sends a request and returns the body of the answer, which may take any time.
+    pub(super) async fn read(&self, what: &str, target: String) -> Result<Body, StateError> {
+        let unreachable = |error| {
+            StateError::temporary(format!("{what}: the gateway cannot be reached, or the connection was lost"))
+                .with_source(error)
+        };
+        let request = Request::get(format!("{}{target}", self.url)).header(AUTHORIZATION, self.bearer.clone());
+        let request = request.body(Body::empty()).map_err(|error| StateError::permanent(what).with_source(error))?;
+        let (parts, mut body) = self.http.send(request).await.map_err(unreachable)?.into_parts();
+        if parts.status.is_success() {
+            return Ok(Body::new(body));
+        }
+        let body = faasflow_http::read_body(&mut body, SHOWN as u64, PATIENCE).await.unwrap_or_default();
+        Err(self.refused(what, &Answer { status: parts.status, headers: parts.headers, body }))
+    }
+
+    /// The size of the largest value that the store takes, in bytes; `None` if the gateway does not say it.
+    async fn largest_value(&self) -> Option<u64> {
+        let what = "the limits of the store cannot be read";
+        let store = faasflow_admin::state::STORE.to_owned();
+        let answer = Box::pin(self.ask(what, Method::GET, store, None, Bytes::new(), None)).await.ok()?;
+        let store: faasflow_admin::state::StateStore = serde_json::from_slice(&answer.body).ok()?;
+        (store.max_value > 0).then_some(store.max_value)
     }
 
     /// The error for a refusal.

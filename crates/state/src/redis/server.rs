@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use faasflow_core::state::StateError;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::{Client, FromRedisValue, Pipeline, RedisError};
 
 use super::fault::state_error;
@@ -48,6 +48,14 @@ impl Server {
         let mut connection = self.connection()?;
         let fault = |error: RedisError| state_error(what, error);
         commands.query_async(&mut connection).await.map_err(fault)
+    }
+
+    /// Connects once more, to subscribe to channels.
+    pub(super) async fn subscribe(&self, channel: &str) -> Result<PubSub, StateError> {
+        let fault = |error: RedisError| state_error("the ends of requests cannot be watched", error);
+        let mut connection = self.client.get_async_pubsub().await.map_err(fault)?;
+        connection.subscribe(channel).await.map_err(fault)?;
+        Ok(connection)
     }
 
     /// The time to live in milliseconds.

@@ -29,7 +29,7 @@ pub(super) fn outlives_request(object: &Path) -> bool {
 /// Encodes any text as one part of a name. Letters, digits, `-`, `_` and `.` stand for themselves. Any other byte
 /// becomes `=` and two hexadecimal digits, as in quoted-printable. The prefix protects the empty text and `..`, which
 /// servers treat specially. A text that would be too long is replaced by its hash.
-fn part(text: &str) -> String {
+pub(super) fn part(text: &str) -> String {
     let mut part = "k-".to_owned();
     for &byte in text.as_bytes() {
         match byte {

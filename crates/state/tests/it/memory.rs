@@ -13,6 +13,7 @@ async fn memory_conforms() {
     let report = conformance::check(memory.clone()).await;
     report.assert();
     assert!(report.supports_conditions() && report.supports_end_request());
+    assert!(report.supports_records() && report.supports_watches());
     assert_eq!(memory.request_count(), 0, "the checks remove what they write");
 }
 

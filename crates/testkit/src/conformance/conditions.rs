@@ -23,6 +23,30 @@ pub(super) async fn create(subject: Subject) -> Result<(), String> {
     manager.remove_request(&scope).await.map_err(describe)
 }
 
+pub(super) async fn create_in_order(subject: Subject) -> Result<(), String> {
+    let (manager, scope) = (&subject.manager, subject.own("create-in-order"));
+    let large = Bytes::from(vec![7; 3 << 20]);
+    let value = |key: &'static str| (key, if key == "c" { large.clone() } else { Bytes::from(key) });
+    let all = ["a", "b", "c", "d", "over@7"].map(value);
+    let created = manager.create_in_order(&scope, &all).await.map_err(describe)?;
+    ensure(created == all.len(), || format!("{created} of {} missing keys were created", all.len()))?;
+    let found = manager.get_many(&scope, &all.clone().map(|(key, _)| key)).await.map_err(describe)?;
+    ensure(found.into_iter().eq(all.map(|(_, value)| Some(value))), || "other values were read".to_owned())?;
+
+    manager.remove(&scope, "b").await.map_err(describe)?;
+    let values = [("e", Bytes::from("1")), ("b", Bytes::from("2")), ("a", Bytes::from("3")), ("f", Bytes::from("4"))];
+    let created = manager.create_in_order(&scope, &values).await.map_err(describe)?;
+    ensure(created == 2, || format!("{created} keys were created, and the third of four existed"))?;
+    let found = manager.get_many(&scope, &["e", "b", "a", "f"]).await.map_err(describe)?;
+    let expected = [Some(Bytes::from("1")), Some(Bytes::from("2")), Some(Bytes::from("a")), None];
+    ensure(found == expected, || format!("there are {found:?} instead of {expected:?}"))?;
+    manager.end_request(&scope, std::time::Duration::ZERO).await.or_else(|error| match error.is_unsupported() {
+        true => Ok(()),
+        false => Err(describe(error)),
+    })?;
+    manager.remove_request(&scope).await.map_err(describe)
+}
+
 pub(super) async fn update(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("update"));
     let none = Condition::Version(Version::new("\"0123456789abcdef0123456789abcdef\""));

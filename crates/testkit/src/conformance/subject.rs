@@ -18,6 +18,11 @@ impl Subject {
         Scope { flow: format!("conformance-{flow}"), request: format!("{}-{request}", self.run) }
     }
 
+    /// A flow that no other check and no other run uses.
+    pub(super) fn flow(&self, check: &str) -> String {
+        format!("conformance-{check}-{}", self.run)
+    }
+
     /// The scope of a check that needs only one.
     pub(super) fn own(&self, check: &str) -> Scope {
         self.scope("flow", check)

@@ -161,6 +161,35 @@ pub(super) async fn get_many(subject: Subject) -> Result<(), String> {
     manager.remove_request(&scope).await.map_err(describe)
 }
 
+pub(super) async fn get_across(subject: Subject) -> Result<(), String> {
+    let manager = &subject.manager;
+    let flow = |number: usize| if number.is_multiple_of(2) { "across" } else { "across-2" };
+    let scopes: Vec<_> =
+        (0..150).map(|number| subject.scope(flow(number), &format!("across-{}", number / 2))).collect();
+    for (number, scope) in scopes.iter().enumerate().filter(|(number, _)| number % 3 != 0) {
+        // One large value, so that managers that write in parts do so here as well.
+        let length = if number == 77 { 6 << 20 } else { number };
+        manager.set(scope, "over@0", pattern(length, 5)).await.map_err(describe)?;
+        manager.set(scope, "result/1", pattern(number, 6)).await.map_err(describe)?;
+    }
+    // The order is reversed, and one scope appears twice.
+    let asked: Vec<_> = scopes.iter().rev().chain(&scopes[1..2]).cloned().collect();
+    for key in ["over@0", "result/1"] {
+        let found = manager.get_across(&asked, key).await.map_err(describe)?;
+        ensure(found.len() == asked.len(), || format!("{} were asked for, {} answered", asked.len(), found.len()))?;
+        for (scope, found) in asked.iter().zip(found) {
+            let expected = manager.get(scope, key).await.map_err(describe)?;
+            ensure(found == expected, || format!("`{key}` of {scope:?} differs from when it is read alone"))?;
+        }
+    }
+    let none = manager.get_across(&[], "over@0").await.map_err(describe)?;
+    ensure(none.is_empty(), || format!("no request was asked for, {} answered", none.len()))?;
+    for scope in &scopes {
+        manager.remove_request(scope).await.map_err(describe)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn isolation(subject: Subject) -> Result<(), String> {
     let manager = &subject.manager;
     let scopes = [("a", "r"), ("a", "r2"), ("b", "r"), ("a-r", "x"), ("a", "r-x"), ("a", "r:x"), ("a.b", "r")];

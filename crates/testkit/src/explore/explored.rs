@@ -15,6 +15,8 @@ pub struct Explored {
     pub depth: usize,
     /// The maximum number of faults in one order.
     pub faults: usize,
+    /// The maximum number of interruptions in one order, if it was [limited](super::Explore::interruptions).
+    pub interruptions: Option<u8>,
     /// Whether all states were seen that can be reached with this number of faults.
     pub(super) exhaustive: bool,
     /// The outcomes and outputs with which the request ended.
@@ -69,10 +71,13 @@ impl Explored {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = if self.exhaustive { "all orders" } else { "some orders" };
+        write!(f, "{all} with at most {} fault(s)", self.faults)?;
+        if let Some(interruptions) = self.interruptions {
+            write!(f, " and {interruptions} interruption(s)")?;
+        }
         write!(
             f,
-            "{all} with at most {} fault(s): {} states, {} transitions, {} steps at most, {} end(s)",
-            self.faults,
+            ": {} states, {} transitions, {} steps at most, {} end(s)",
             self.states,
             self.transitions,
             self.depth,

@@ -1,16 +1,17 @@
 //! Gives equal values equal numbers, so that states are lists of numbers.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::hashing::QuickMap;
+
 pub(super) struct Interner<T> {
-    numbers: HashMap<T, u32>,
+    numbers: QuickMap<T, u32>,
     values: Vec<T>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Interner<T> {
-        Interner { numbers: HashMap::new(), values: Vec::new() }
+        Interner { numbers: QuickMap::default(), values: Vec::new() }
     }
 }
 

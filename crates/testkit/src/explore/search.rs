@@ -1,14 +1,15 @@
 //! Visits all states, breadth first, or the states of random orders.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::BTreeMap;
 
+use super::act::Actions;
 use super::cost::Cost;
 use super::explored::Explored;
+use super::hashing::fingerprint;
+use super::known::Known;
 use super::seed::{self, Random};
 use super::setup::Setup;
 use super::state::{Move, State, outcome_of};
-use super::steps::Steps;
 use super::tell::tell;
 use super::violation::Violation;
 use super::world::World;
@@ -21,23 +22,20 @@ struct Origin {
 }
 
 fn world(setup: &Setup) -> World<'_> {
-    World::new(&setup.flow, Steps { flow: &setup.flow, fakes: &setup.fakes }, setup.flaw)
+    World::new(setup)
 }
 
-/// Two states with the same 128 bits count as equal. Among a million states, the probability of a collision is below 10^-26.
-fn fingerprint(state: &State) -> (u64, u64) {
-    let mut hashers = (DefaultHasher::new(), DefaultHasher::new());
-    state.hash(&mut hashers.0);
-    1u8.hash(&mut hashers.1);
-    state.hash(&mut hashers.1);
-    (hashers.0.finish(), hashers.1.finish())
+/// Whether nothing needs to happen any more.
+fn is_last(moves: &[Move]) -> bool {
+    moves.iter().all(|this| this.is_optional())
 }
 
 /// Visits every state, the nearest first. So no violation is shorter than the first one that is found.
 pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
     let mut world = world(setup);
-    let start = world.start(&setup.input, setup.faults);
-    let mut known = HashMap::from([(fingerprint(&start), 0u32)]);
+    let start = world.start(&setup.input, setup.faults, setup.actions);
+    let mut known = Known::default();
+    known.number(&start, 0);
     let mut origins = vec![Origin { parent: 0, choice: 0 }];
     // Pairs of a state and one that leads to it without a fault. The request must be able to end from every state.
     let mut before: Vec<(u32, u32)> = Vec::new();
@@ -49,8 +47,8 @@ pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
         let mut next = Vec::new();
         for (index, state) in std::mem::take(&mut level) {
             let moves = world.moves(&state);
-            if moves.is_empty() {
-                world.check_end(&state, setup.faults).map_err(|what| violation(setup, what, &way(&origins, index)))?;
+            if is_last(&moves) {
+                world.check_end(&state, setup).map_err(|what| violation(setup, what, &way(&origins, index)))?;
                 last.push(index);
                 *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
             }
@@ -63,12 +61,12 @@ pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
                     violation(setup, what, &choices)
                 })?;
                 let count = u32::try_from(origins.len()).expect("fewer than 2^32 states");
-                let number = *known.entry(fingerprint(&made)).or_insert(count);
+                let number = known.number(&made, count);
                 if number == count {
                     origins.push(Origin { parent: index, choice });
                     next.push((number, made));
                 }
-                if !this.is_fault() {
+                if !this.is_optional() {
                     before.push((number, index));
                 }
             }
@@ -84,7 +82,15 @@ pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
         let what = "the request can never end from here".to_owned();
         return Err(violation(setup, what, &way(&origins, stuck)));
     }
-    Ok(Explored { states: origins.len(), transitions, depth: depth - 1, faults: setup.faults, exhaustive, ends })
+    Ok(Explored {
+        states: origins.len(),
+        transitions,
+        depth: depth - 1,
+        faults: setup.faults,
+        interruptions: setup.interruptions,
+        exhaustive,
+        ends,
+    })
 }
 
 /// The nearest state from which no final state can be reached.
@@ -118,7 +124,7 @@ fn way(origins: &[Origin], mut index: u32) -> Vec<usize> {
 }
 
 fn end_of(world: &World<'_>, state: &State) -> (String, Vec<u8>) {
-    let (outcome, output) = state.end.expect("it has ended");
+    let (_, outcome, output) = *state.ends.last().expect("it has ended");
     let output = match world.outputs.value(output) {
         faasflow_core::envelope::Carried::Inline(payload) => payload.bytes().to_vec(),
         faasflow_core::envelope::Carried::Stored(_) => Vec::new(),
@@ -134,7 +140,7 @@ fn violation(setup: &Setup, what: String, choices: &[usize]) -> Violation {
 /// Runs an order, and lists its events.
 fn run(setup: &Setup, choices: &[usize]) -> (Vec<String>, Result<State, String>) {
     let mut world = world(setup);
-    let mut state = world.start(&setup.input, setup.faults);
+    let mut state = world.start(&setup.input, setup.faults, setup.actions);
     let mut events = Vec::new();
     for &choice in choices {
         let moves = world.moves(&state);
@@ -145,8 +151,8 @@ fn run(setup: &Setup, choices: &[usize]) -> (Vec<String>, Result<State, String>)
             Err(what) => return (events, Err(what)),
         }
     }
-    if world.moves(&state).is_empty()
-        && let Err(what) = world.check_end(&state, setup.faults)
+    if is_last(&world.moves(&state))
+        && let Err(what) = world.check_end(&state, setup)
     {
         return (events, Err(what));
     }
@@ -172,13 +178,15 @@ pub(super) fn sample(setup: &Setup, seed: u64, orders: usize) -> Result<Explored
     let mut ends = BTreeMap::new();
     let (mut transitions, mut depth) = (0, 0);
     for _ in 0..orders {
-        let mut state = world.start(&setup.input, setup.faults);
+        let mut state = world.start(&setup.input, setup.faults, setup.actions);
         let mut choices = Vec::new();
         loop {
             let moves = world.moves(&state);
-            if moves.is_empty() {
-                world.check_end(&state, setup.faults).map_err(|what| shrink(setup, what, choices.clone()))?;
+            if is_last(&moves) {
+                world.check_end(&state, setup).map_err(|what| shrink(setup, what, choices.clone()))?;
                 *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
+            }
+            if moves.iter().all(|this| this.is_fault()) {
                 break;
             }
             let choice = pick(&mut random, &moves);
@@ -190,7 +198,15 @@ pub(super) fn sample(setup: &Setup, seed: u64, orders: usize) -> Result<Explored
         }
         depth = depth.max(choices.len());
     }
-    Ok(Explored { states: seen.len(), transitions, depth, faults: setup.faults, exhaustive: false, ends })
+    Ok(Explored {
+        states: seen.len(),
+        transitions,
+        depth,
+        faults: setup.faults,
+        interruptions: setup.interruptions,
+        exhaustive: false,
+        ends,
+    })
 }
 
 /// Picks a move. Faults are rarer than other moves, so that they are spread over the order.
@@ -237,7 +253,7 @@ pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Viol
     let mut world = world(setup);
     // This check would take as long as everything else together.
     world.counts_items = false;
-    let mut state = world.start(&setup.input, 0);
+    let mut state = world.start(&setup.input, 0, Actions::default());
     let mut choices = Vec::new();
     loop {
         let moves = world.moves(&state);
@@ -252,7 +268,7 @@ pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Viol
         choices.push(choice);
         world.change(&mut state, moves[choice]).map_err(|what| violation(setup, what, &choices))?;
     }
-    world.check_end(&state, 0).map_err(|what| violation(setup, what, &choices))?;
+    world.check_end(&state, setup).map_err(|what| violation(setup, what, &choices))?;
     // A join reads the results of all members in one delivery.
     let joins = state.fired.iter().map(|(join, _)| *join).collect::<std::collections::HashSet<_>>();
     let members = world.keys_of.iter().filter(|(message, _)| !joins.contains(message));

@@ -14,9 +14,12 @@ use faasflow_core::{
 use super::fakes::{Fakes, at_once};
 
 /// Executes the steps of a flow. The state of a request is not carried from one phase to the next.
+#[derive(Clone, Copy)]
 pub(super) struct Steps<'a> {
     pub(super) flow: &'a Flow,
     pub(super) fakes: &'a Fakes,
+    /// The generation of the request that the steps belong to.
+    pub(super) generation: u32,
 }
 
 /// Why a phase stopped.
@@ -103,14 +106,15 @@ impl Steps<'_> {
             Action::Modify(modifier) => (at_once(modifier.run(Context::for_test(""), input.clone())), None),
             Action::Call(call) => {
                 let text = String::from_utf8_lossy(input.bytes());
-                let answer = match (self.fakes.call(call.function(), &text), call.options().on_response()) {
-                    (Ok(text), Some(read)) => {
-                        let response = CallResponse::new(StatusCode::OK, HeaderMap::new(), text.into());
-                        at_once(read(Context::for_test(""), response))
-                    }
-                    (Ok(text), None) => Ok(Payload::new(text)),
-                    (Err(reason), _) => Err(Error::refused(reason)),
-                };
+                let answer =
+                    match (self.fakes.call(call.function(), &text, self.generation), call.options().on_response()) {
+                        (Ok(text), Some(read)) => {
+                            let response = CallResponse::new(StatusCode::OK, HeaderMap::new(), text.into());
+                            at_once(read(Context::for_test(""), response))
+                        }
+                        (Ok(text), None) => Ok(Payload::new(text)),
+                        (Err(reason), _) => Err(Error::refused(reason)),
+                    };
                 (answer, Some(call.options()))
             }
             _ => (Ok(input.clone()), None),

@@ -3,6 +3,7 @@
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::machine::forked::{Effect, Reply};
 
+use super::act::{Act, Action};
 use super::state::{Move, State};
 use super::world::World;
 
@@ -20,6 +21,19 @@ pub(super) fn tell(world: &World<'_>, state: &State, this: Move) -> String {
             let (name, what) = of(local);
             format!("{name} {what}")
         }
+        Move::Together(first, second) => {
+            let ((name, what), (other, _)) = (of(first), of(second));
+            format!("{name} {what}, together with {other}")
+        }
+        Move::Lose(number) => format!("the envelope of {} is lost", message(number)),
+        Move::Begin(Action::Pause) => "someone pauses the request".to_owned(),
+        Move::Begin(Action::Stop) => "someone stops the request".to_owned(),
+        Move::Begin(Action::Redrive) => "someone starts the request again".to_owned(),
+        Move::Begin(Action::RedriveFromSecond) => "someone starts the request again from its second phase".to_owned(),
+        Move::Begin(Action::Recover) | Move::Recover => "requests are recovered".to_owned(),
+        Move::Resume => "someone resumes the request".to_owned(),
+        Move::Act(act) => act_of(world, act),
+        Move::ActDies(act) => format!("a process dies before this: {}", act_of(world, act)),
         Move::Die(local) => {
             let (name, what) = of(local);
             format!("{name} dies before it {what}")
@@ -35,6 +49,16 @@ pub(super) fn tell(world: &World<'_>, state: &State, this: Move) -> String {
     }
 }
 
+fn act_of(world: &World<'_>, act: u32) -> String {
+    match world.acts.value(act) {
+        Act::Resume => "the request is no longer paused".to_owned(),
+        Act::Survey { found, .. } => format!("the progress is looked up ({} keys so far)", found.len()),
+        Act::Retire(_) => "the request is retired".to_owned(),
+        Act::Post { tokens, .. } => format!("{} is posted again", name(world, &tokens[0].place)),
+        Act::Stop { journal, .. } => format!("stopping takes step {}", journal.len() + 1),
+    }
+}
+
 fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
     match effect {
         Effect::Read(key) => {
@@ -43,6 +67,8 @@ fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
         }
         Effect::ReadAll(keys) => format!("reads {} keys", keys.len()),
         Effect::Create(key, _) => format!("creates {key}"),
+        Effect::Enter(entrant) => format!("creates {}", entrant.key()),
+        Effect::CountEntries(_) => "counts the entries of its join".to_owned(),
         Effect::Post(messages) => {
             let names: Vec<String> = messages.iter().map(|message| name(world, &message.place)).collect();
             format!("posts {}", names.join(", "))
@@ -50,6 +76,8 @@ fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
         Effect::Report(outcome, _) => format!("reports {outcome}"),
         Effect::Finally(..) => "runs the finaliser".to_owned(),
         Effect::Forget => "removes the request from the store".to_owned(),
+        Effect::Retire(_) => "retires the request".to_owned(),
+        Effect::Reply(Reply::Paused) => "is done: the request is paused".to_owned(),
         Effect::Reply(Reply::Forwarded) => "is done".to_owned(),
         Effect::Reply(Reply::Ended(outcome, _)) => format!("is done: the request has ended, {outcome}"),
         Effect::Reply(Reply::Dropped) => "is done: its result is not needed".to_owned(),

@@ -1,20 +1,21 @@
 //! The possible moves in a state, and their results.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faasflow_core::envelope::{Carried, Origin};
+use faasflow_core::envelope::Carried;
 use faasflow_core::graph::Place;
 use faasflow_core::machine::Caller;
-use faasflow_core::machine::forked::{Answer, Effect, Ending, Flaw, Journal, Message, Reply, proceed_with};
+use faasflow_core::machine::forked::{Answer, Effect, Entrant, Flaw, Journal, Message, Reply, proceed_with};
 use faasflow_core::state::Key;
 use faasflow_core::{Failure, Flow, Payload};
 
+use super::act::{ACTIONS, Act, Action, Actions};
 use super::cost::Cost;
+use super::hashing::{QuickMap, hash};
 use super::interner::Interner;
-use super::state::{Move, State, outcome_number};
+use super::setup::Setup;
+use super::state::{Current, Move, State};
 use super::steps::Steps;
 
 /// The values that the numbers in states represent, and everything that is computed from them.
@@ -28,19 +29,36 @@ pub(super) struct World<'a> {
     pub(super) outputs: Interner<Carried>,
     pub(super) locals: Vec<Arc<Local>>,
     /// For a delivery and an answer, the delivery after that answer.
-    answered: HashMap<(u32, Answer), u32>,
+    answered: QuickMap<(u32, Answer), u32>,
     /// The sort key of each message.
     orders: Vec<u64>,
-    pub(super) numbers: HashMap<(u32, Journal), u32>,
-    pub(super) memo: HashMap<(u32, Vec<Option<u32>>), u32>,
+    pub(super) numbers: QuickMap<(u32, Journal), u32>,
+    /// The key and the value of the entry that a delivery tries, alone or together with another one.
+    tried: QuickMap<(u32, Option<u32>), (u32, u32)>,
+    pub(super) memo: QuickMap<(u32, Vec<Option<u32>>), u32>,
     /// All messages with each place.
-    places: HashMap<Place, Vec<u32>>,
+    pub(super) places: QuickMap<Place, Vec<u32>>,
     /// The number of effects so far, in all states.
     pub(super) cost: Cost,
     /// The number of keys that the deliveries of each message have read or written so far, in all states.
-    pub(super) keys_of: HashMap<u32, usize>,
+    pub(super) keys_of: QuickMap<u32, usize>,
     /// Whether each post checks the number of items in flight.
     pub(super) counts_items: bool,
+    /// Whether the request is remembered.
+    pub(super) remembered: bool,
+    /// Whether the queue may lose messages.
+    pub(super) loses: bool,
+    /// How often something in progress may be interrupted, if that is limited.
+    pub(super) interruptions: Option<u8>,
+    /// Whether equivalent orders are left out.
+    pub(super) reduced: bool,
+    /// Whether there is at most one fault.
+    pub(super) one_fault: bool,
+    pub(super) acts: Interner<Act>,
+    /// The first token of the request.
+    pub(super) first: Option<Message>,
+    /// The number of executions so far, in all states.
+    pub(super) executions: usize,
 }
 
 /// The progress of a delivery, and its next effect, which follows from that.
@@ -59,7 +77,10 @@ pub(super) struct Local {
 pub(super) type Broken = String;
 
 impl<'a> World<'a> {
-    pub(super) fn new(flow: &'a Flow, steps: Steps<'a>, flaw: Flaw) -> World<'a> {
+    pub(super) fn new(setup: &'a Setup) -> World<'a> {
+        let Setup { flow, fakes, flaw, remembered, actions, .. } = setup;
+        let (flaw, remembered) = (*flaw, *remembered);
+        let steps = Steps { flow, fakes, generation: 0 };
         World {
             flow,
             steps,
@@ -69,26 +90,45 @@ impl<'a> World<'a> {
             values: Interner::default(),
             outputs: Interner::default(),
             locals: Vec::new(),
-            answered: HashMap::new(),
+            answered: QuickMap::default(),
             orders: Vec::new(),
-            numbers: HashMap::new(),
-            memo: HashMap::new(),
-            places: HashMap::new(),
+            numbers: QuickMap::default(),
+            tried: QuickMap::default(),
+            memo: QuickMap::default(),
+            places: QuickMap::default(),
             cost: Cost::default(),
-            keys_of: HashMap::new(),
+            keys_of: QuickMap::default(),
             counts_items: true,
+            remembered,
+            loses: actions[Action::Recover.number()] > 0,
+            interruptions: setup.interruptions,
+            reduced: setup.reduced,
+            one_fault: setup.faults <= 1,
+            acts: Interner::default(),
+            first: None,
+            executions: 0,
         }
     }
 
     /// The state before the first delivery of the request.
-    pub(super) fn start(&mut self, input: &Payload, faults: usize) -> State {
+    pub(super) fn start(&mut self, input: &Payload, faults: usize, actions_left: Actions) -> State {
         let message = Message::fresh(self.flow.plan().start(), input.clone(), Caller::Left);
+        let message = Message { remembered: self.remembered, ..message };
         let first = self.message(&message);
+        self.first = Some(message);
+        let interruptions_left = self.interruptions;
         let faults_left = u8::try_from(faults).expect("fewer than 256 faults");
-        State { queue: vec![first], posted: vec![first], faults_left, ..State::default() }
+        State {
+            queue: vec![first],
+            posted: vec![first],
+            faults_left,
+            actions_left,
+            interruptions_left,
+            ..State::default()
+        }
     }
 
-    fn message(&mut self, message: &Message) -> u32 {
+    pub(super) fn message(&mut self, message: &Message) -> u32 {
         let number = self.messages.number(message);
         if self.orders.len() == number as usize {
             self.orders.push(hash(&message.place.to_string()));
@@ -101,20 +141,58 @@ impl<'a> World<'a> {
         let (mut running, mut queue) = (state.running.clone(), state.queue.clone());
         running.dedup();
         running.sort_by_key(|local| self.locals[*local as usize].order);
+        if let Some(alone) = self.independent(state, &running) {
+            return alone;
+        }
         queue.sort_by_key(|message| self.orders[*message as usize]);
         let mut moves: Vec<Move> = running.iter().map(|local| Move::Step(*local)).collect();
-        moves.extend(queue.iter().map(|message| Move::Deliver(*message)));
-        if state.faults_left > 0 {
-            for &local in &running {
-                match &self.locals[local as usize].effect {
-                    Effect::Create(..) => moves.extend([Move::Die(local), Move::Unanswered(local), Move::Lost(local)]),
-                    Effect::Read(_) | Effect::ReadAll(_) => {}
-                    _ => moves.push(Move::Die(local)),
-                }
+        for (&first, &second) in running.iter().flat_map(|first| running.iter().map(move |second| (first, second))) {
+            if first != second && self.enter_together(first, second) {
+                moves.push(Move::Together(first, second));
             }
+        }
+        moves.extend(queue.iter().map(|message| Move::Deliver(*message)));
+        if self.remembered {
+            self.actions(state, &mut moves);
+        }
+        if state.faults_left > 0 {
+            running.iter().for_each(|local| moves.extend(self.faults_of(*local)));
             moves.extend(queue.iter().map(|message| Move::DeliverTwice(*message)));
+            if self.loses {
+                moves.extend(queue.iter().map(|message| Move::Lose(*message)));
+            }
+        }
+        if state.interruptions_left == Some(0) && state.current != Current::Nothing {
+            moves.retain(|this| state.goes_on(*this));
         }
         moves
+    }
+
+    /// What can go wrong with the next effect of a delivery.
+    pub(super) fn faults_of(&self, local: u32) -> Vec<Move> {
+        match &self.locals[local as usize].effect {
+            Effect::Create(..) | Effect::Enter(_) => vec![Move::Die(local), Move::Unanswered(local), Move::Lost(local)],
+            Effect::Read(_) | Effect::ReadAll(_) => Vec::new(),
+            _ => vec![Move::Die(local)],
+        }
+    }
+
+    /// What can be done with the request from outside.
+    fn actions(&self, state: &State, moves: &mut Vec<Move>) {
+        let mut acting = state.acting.clone();
+        acting.dedup();
+        acting.sort_by_cached_key(|act| hash(self.acts.value(*act)));
+        moves.extend(acting.iter().map(|act| Move::Act(*act)));
+        if self.is_to_be_resumed(state) {
+            moves.push(Move::Resume);
+        }
+        if state.needs_recovery {
+            moves.push(Move::Recover);
+        }
+        moves.extend(ACTIONS.into_iter().filter(|action| self.is_possible(state, *action)).map(Move::Begin));
+        if state.faults_left > 0 {
+            moves.extend(acting.into_iter().map(Move::ActDies));
+        }
     }
 
     /// The state after a move.
@@ -129,6 +207,11 @@ impl<'a> World<'a> {
         if this.is_fault() {
             state.faults_left -= 1;
         }
+        let goes_on = state.current == Current::Nothing || state.goes_on(this);
+        if let Some(left) = state.interruptions_left.as_mut().filter(|_| !goes_on) {
+            *left -= 1;
+        }
+        state.current = Current::Nothing;
         match this {
             Move::Deliver(message) => {
                 state.dequeue(message);
@@ -141,9 +224,34 @@ impl<'a> World<'a> {
                     self.go_on(state, local, answer)?;
                 }
             }
+            Move::Together(first, second) => {
+                state.stop(first);
+                let answer = self.enter(state, first, Some(second));
+                self.go_on(state, first, answer)?;
+                // The other one finds the entry that the first has created.
+                if let Ok(index) = state.running.binary_search(&second) {
+                    state.running.remove(index);
+                    let answer = self.enter(state, second, None);
+                    self.go_on(state, second, answer)?;
+                }
+            }
+            Move::Lose(message) => {
+                state.dequeue(message);
+                state.needs_recovery = true;
+            }
+            Move::Begin(action) => self.begin(state, action),
+            Move::Resume => self.begin_resuming(state),
+            Move::Recover => self.begin_recovery(state),
+            Move::Act(act) => self.act(state, act)?,
+            Move::ActDies(act) => {
+                // What it has left undone is recovered.
+                state.end_act(act);
+                state.needs_recovery = true;
+            }
             Move::Die(local) => {
                 state.stop(local);
                 state.enqueue(self.locals[local as usize].message);
+                state.needs_recovery |= matches!(self.locals[local as usize].effect, Effect::Retire(_));
             }
             Move::Unanswered(local) => {
                 state.stop(local);
@@ -162,8 +270,17 @@ impl<'a> World<'a> {
     /// request. Reading them one at a time would be the same as beginning earlier.
     fn deliver(&mut self, state: &mut State, message: u32) -> Result<(), Broken> {
         self.cost.deliveries += 1;
+        let (before, executions) = (state.clone(), self.executions);
+        self.begin_delivery(state, message)?;
+        if self.executions > executions {
+            return self.may_execute(&before, self.messages.value(message));
+        }
+        Ok(())
+    }
+
+    fn begin_delivery(&mut self, state: &mut State, message: u32) -> Result<(), Broken> {
         let mut local = self.local(message, Journal::new(), None, None);
-        while let Effect::Read(_) = self.locals[local as usize].effect {
+        while let Effect::Read(_) | Effect::ReadAll(_) = self.locals[local as usize].effect {
             match self.perform(state, local)? {
                 Some(answer) => local = self.next(local, answer),
                 None => return Ok(()),
@@ -233,6 +350,11 @@ impl<'a> World<'a> {
                 let stands = state.value(key).expect("it was written");
                 Answer::Stands(self.values.value(stands).clone())
             }
+            Effect::CountEntries(fork) => {
+                let count = u32::try_from(self.entries(state, fork).count()).expect("a join has few entries");
+                Answer::Entries(Some(count))
+            }
+            Effect::Enter(_) => self.enter(state, local, None),
             Effect::Post(messages) => {
                 for posted in messages {
                     self.post(state, message, posted)?;
@@ -240,7 +362,12 @@ impl<'a> World<'a> {
                 Answer::Done
             }
             Effect::Report(outcome, ending) => {
-                self.ended(state, *outcome, ending)?;
+                let generation = self.messages.value(message).place.generation();
+                self.ended(state, generation, *outcome, ending)?;
+                Answer::Done
+            }
+            Effect::Retire(_) => {
+                state.retire(self.messages.value(message).place.generation());
                 Answer::Done
             }
             Effect::Finally(..) => {
@@ -254,7 +381,10 @@ impl<'a> World<'a> {
             }
             Effect::Reply(reply) => {
                 match reply {
-                    Reply::Ended(outcome, Some(ending)) => self.ended(state, *outcome, ending)?,
+                    Reply::Ended(outcome, Some(ending)) => {
+                        let generation = self.messages.value(message).place.generation();
+                        self.ended(state, generation, *outcome, ending)?;
+                    }
                     Reply::ComeAgain => state.enqueue(message),
                     Reply::Refused(unfit) => return Err(format!("a token is refused: {unfit:?}")),
                     _ => {}
@@ -265,109 +395,54 @@ impl<'a> World<'a> {
         }))
     }
 
+    fn entrant(&self, local: u32) -> Option<&Entrant> {
+        match &self.locals[local as usize].effect {
+            Effect::Enter(entrant) => Some(entrant),
+            _ => None,
+        }
+    }
+
+    /// Whether two deliveries are about to create the same entry.
+    fn enter_together(&self, first: u32, second: u32) -> bool {
+        self.entrant(first).zip(self.entrant(second)).is_some_and(|(first, second)| first.key() == second.key())
+    }
+
+    /// Creates an entry unless it exists, alone or together with another delivery.
+    fn enter(&mut self, state: &mut State, local: u32, with: Option<u32>) -> Answer {
+        self.count(self.locals[local as usize].message, 0, 1);
+        let (key, value) = match self.tried.get(&(local, with)) {
+            Some(tried) => *tried,
+            None => {
+                let entrant = self.entrant(local).expect("it enters a join");
+                let entry = entrant.entry(self.flow.plan(), with.and_then(|with| self.entrant(with)));
+                let key = entrant.key().clone();
+                let tried = (self.keys.number(&key), self.values.number(&entry));
+                self.tried.insert((local, with), tried);
+                tried
+            }
+        };
+        state.write(key, value);
+        let stands = state.value(key).expect("it was written");
+        Answer::Stands(self.values.value(stands).clone())
+    }
+
+    /// Whether the driver of a delivery knows the entries of its join. For half of the members it does not, so that both ways are
+    /// explored.
+    pub(super) fn knows_entries(&self, local: u32) -> bool {
+        let message = self.messages.value(self.locals[local as usize].message);
+        message.place.fork().is_some_and(|(_, member)| member % 2 == 1)
+    }
+
+    pub(super) fn entries<'b>(&'b self, state: &'b State, fork: &Place) -> impl Iterator<Item = &'b Bytes> {
+        let prefix = format!("entry/{fork}/");
+        let entries = state.store.iter().filter(move |(key, _)| self.keys.value(*key).as_str().starts_with(&prefix));
+        entries.map(|(_, value)| self.values.value(*value))
+    }
+
     /// Counts keys that a delivery of the message has read and written.
     pub(super) fn count(&mut self, message: u32, reads: usize, creates: usize) {
         self.cost.reads += reads;
         self.cost.creates += creates;
         *self.keys_of.entry(message).or_default() += reads + creates;
     }
-
-    fn post(&mut self, state: &mut State, by: u32, message: &Message) -> Result<(), Broken> {
-        self.cost.posts += 1;
-        let number = self.message(message);
-        let same = self.places.entry(message.place.clone()).or_default();
-        if !same.contains(&number) {
-            same.push(number);
-        }
-        // A delivery that continues after the end of the request may find its data removed, and begin again. The tokens that it
-        // then posts are dropped, because the request is over.
-        let over = state.store.iter().any(|(key, _)| self.keys.value(*key).outlives_request());
-        if !over && same.iter().any(|other| *other != number && state.posted.binary_search(other).is_ok()) {
-            return Err(format!("two different tokens are posted under the call id of {}", message.place));
-        }
-        if let Origin::Join { .. } = message.origin {
-            match state.fired.iter().find(|(join, _)| *join == number) {
-                None => {
-                    state.fired.push((number, by));
-                    state.fired.sort_unstable();
-                }
-                Some((_, first)) if *first != by && !over => {
-                    let (first, by) = (&self.messages.value(*first).place, &self.messages.value(by).place);
-                    return Err(format!("the join at {} is fired by {first} and by {by}", message.place));
-                }
-                Some(_) => {}
-            }
-        }
-        // The queue drops duplicates. For a queue that does not, delivering twice is a separate fault.
-        let Err(index) = state.posted.binary_search(&number) else { return Ok(()) };
-        state.posted.insert(index, number);
-        if !over {
-            self.check_slots(state, message)?;
-        }
-        state.enqueue(number);
-        Ok(())
-    }
-
-    /// The number of items of the same for-each in flight, and the maximum. They are those that were posted but have not ended.
-    fn in_flight(&self, state: &State, message: &Message) -> Option<(usize, u32)> {
-        let ((fork, _), terms) = message.place.fork().zip(message.joins.last())?;
-        let begun = state.posted.iter().filter(|other| {
-            let other = self.messages.value(**other);
-            other.origin == Origin::Item && other.place.fork().is_some_and(|(of, _)| of == fork)
-        });
-        let prefix = format!("entry/{fork}/");
-        let ended = state.store.iter().filter(|(key, _)| self.keys.value(*key).as_str().starts_with(&prefix));
-        Some((begun.count().saturating_sub(ended.count()), terms.at_most))
-    }
-
-    fn check_slots(&self, state: &State, message: &Message) -> Result<(), Broken> {
-        if !self.counts_items {
-            return Ok(());
-        }
-        match self.in_flight(state, message).filter(|_| message.origin == Origin::Item) {
-            Some((count, at_most)) if count > at_most as usize => {
-                Err(format!("{count} items are in flight, and at most {at_most} may be"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn ended(&mut self, state: &mut State, outcome: faasflow_core::Outcome, ending: &Ending) -> Result<(), Broken> {
-        let output = match ending {
-            Ending::Payload(output) => output.clone(),
-            // Which branch failed first depends on the order.
-            _ => Payload::empty().into(),
-        };
-        let end = (outcome_number(outcome), self.outputs.number(&output));
-        match state.end {
-            Some(other) if other != end => Err("the request ends in two different ways".to_owned()),
-            _ => {
-                state.end = Some(end);
-                Ok(())
-            }
-        }
-    }
-
-    /// Checks the guarantees for a state without further moves.
-    pub(super) fn check_end(&self, state: &State, faults: usize) -> Result<(), Broken> {
-        if state.end.is_none() {
-            return Err("there is nothing left to do, but the request has not ended".to_owned());
-        }
-        let used = faults - usize::from(state.faults_left);
-        if usize::from(state.finalised) > 1 + used {
-            return Err(format!("the finaliser has run {} times, with {used} fault(s)", state.finalised));
-        }
-        let left = state.store.iter().map(|(key, _)| self.keys.value(*key)).filter(|key| !key.outlives_request());
-        match left.map(Key::as_str).collect::<Vec<_>>() {
-            left if left.is_empty() => Ok(()),
-            left => Err(format!("the request has ended, and these are still in the store: {}", left.join(", "))),
-        }
-    }
-}
-
-/// A hash that is the same in every run.
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

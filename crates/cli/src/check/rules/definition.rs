@@ -14,11 +14,12 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
         Reply::Known(Running::Flow(deployed)) if deployed.phases().len() > 1 => Finding::note(
             ABOUT,
             format!(
-                "another definition is deployed ({}, this one is {}): its requests that are between two phases will fail with 409",
+                "another definition is deployed ({}, this one is {}): a request between two phases will be refused with 409 if \
+                 what is ahead of it has changed",
                 short(&deployed.fingerprint),
                 short(&flow.description.fingerprint)
             ),
-            "wait until the queue is empty, or deploy this one under another name",
+            "if a step or a phase that is still ahead of such a request has changed, wait until the queue is empty, or deploy this one under another name",
         ),
         Reply::Known(Running::Flow(_)) => Finding::ok(
             ABOUT,
@@ -38,7 +39,7 @@ fn unread(why: &str) -> Finding {
     Finding::note(
         ABOUT,
         format!("the deployed definition cannot be compared: {why}"),
-        "if it is another one, wait until the queue is empty: its requests would fail with 409",
+        "if it is another one, wait until the queue is empty: a request is refused with 409 if what is ahead of it has changed",
     )
 }
 

@@ -35,7 +35,8 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
             ABOUT,
             "its branches have asynchronous calls and meet in a store that all instances share, but there is no state \
              manager: the flow would not start",
-            "set `state_manager` to `redis` or `s3`, or make all calls in the branches synchronous with `.sync()`",
+            "set `state_manager` to `redis` or `s3`, or to `gateway` on a local gateway; or make all calls in the branches \
+             synchronous with `.sync()`",
         )),
         EMBEDDED if config.intermediate_storage && flow.has_several_phases() => findings.push(Finding::error(
             ABOUT,

@@ -326,7 +326,7 @@ fn state() {
     found(
         &about("state", &nowhere, &gateway()),
         Severity::Error,
-        &["branches have asynchronous calls", "would not start"],
+        &["branches have asynchronous calls", "would not start", "`redis` or `s3`, or to `gateway`"],
     );
     found(&about("state", &nowhere, &local), Severity::Ok, &["in the store of the local gateway"]);
     let somewhere = FlowFacts { description: forks, ..redis };
@@ -512,7 +512,7 @@ fn a_deployed_definition_is_compared() {
         &["is the same"],
     );
     other.fingerprint = "abcdefghij".to_owned();
-    let says = ["abcdefgh", "01234567", "409", "until the queue is empty"];
+    let says = ["abcdefgh", "01234567", "409 if what is ahead of it has changed", "until the queue is empty"];
     found(
         &about("definition", &running(Reply::Known(Running::Flow(other.clone()))), &gateway()),
         Severity::Note,
@@ -527,6 +527,10 @@ fn a_deployed_definition_is_compared() {
         &["is not a flow"],
     );
     let unclear = running(Reply::Unclear("GET /x answered 502".to_owned()));
-    found(&about("definition", &unclear, &gateway()), Severity::Note, &["502", "409"]);
+    found(
+        &about("definition", &unclear, &gateway()),
+        Severity::Note,
+        &["502", "409 if what is ahead of it has changed"],
+    );
     assert!(about("definition", &flow(), &gateway()).is_empty(), "nothing is deployed");
 }

@@ -1,5 +1,6 @@
 //! The results of the branches of a graph, which a join gets.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -62,7 +63,7 @@ impl Branches {
         let result = self.result(name)?;
         match result.output() {
             Some(output) => Ok(output),
-            None => Err(result.clone().into_output(quoted(name)).unwrap_err()),
+            None => Err(result.clone().into_output(Quoted(name)).unwrap_err()),
         }
     }
 
@@ -75,8 +76,8 @@ impl Branches {
     pub fn take<P: FromPayload>(&mut self, name: &str) -> Result<P> {
         let index = self.members.iter().position(|(other, _)| **other == *name).ok_or_else(|| unknown(name))?;
         let (_, result) = self.members.remove(index);
-        let output = result.into_output(quoted(name))?;
-        P::from_payload(output).map_err(|error| error.context(format!("the output of {}", quoted(name))))
+        let output = result.into_output(Quoted(name))?;
+        P::from_payload(output).map_err(|error| error.context(format!("the output of {}", Quoted(name))))
     }
 
     /// The output of a join without a handler. `ends` returns whether a branch is one that no other branch waits for.
@@ -92,27 +93,42 @@ impl Branches {
             }
             Complete::AtLeast(_) => {
                 let done = self.members.iter().filter(|(_, result)| result.outcome() == MemberOutcome::Done);
-                let texts = done.filter_map(|(name, result)| Some(json::text(&quoted(name), result.output()?)));
+                let texts = done.filter_map(|(name, result)| Some(json::text(Quoted(name), result.output()?)));
                 let texts: Vec<&str> = texts.collect::<Result<_>>()?;
                 return Ok(Payload::json_text(format!("[{}]", texts.join(","))));
             }
             _ => {}
         }
-        let mut fields = Vec::new();
+        let length =
+            |(name, result): &(Arc<str>, MemberResult)| name.len() + 4 + result.output().map_or(64, Payload::len);
+        let mut object = Vec::with_capacity(self.members.iter().map(length).sum::<usize>() + 1);
         for (name, result) in self.members.iter().filter(|(name, _)| complete.shows_failures() || ends(name)) {
-            let value = match result {
-                result if complete.shows_failures() => json::outcome(&quoted(name), result)?,
-                MemberResult::Done(output) => json::text(&quoted(name), output)?.to_owned(),
-                other => return other.clone().into_output(quoted(name)),
-            };
-            fields.push(format!("{}:{value}", serde_json::to_string(&**name)?));
+            object.push(if object.is_empty() { b'{' } else { b',' });
+            serde_json::to_writer(&mut object, &**name)?;
+            object.push(b':');
+            match result {
+                result if complete.shows_failures() => {
+                    object.extend_from_slice(json::outcome(Quoted(name), result)?.as_bytes());
+                }
+                MemberResult::Done(output) => object.extend_from_slice(json::text(Quoted(name), output)?.as_bytes()),
+                other => return other.clone().into_output(Quoted(name)),
+            }
         }
-        Ok(Payload::json_text(format!("{{{}}}", fields.join(","))))
+        if object.is_empty() {
+            object.push(b'{');
+        }
+        object.push(b'}');
+        Ok(Payload::json_text(object))
     }
 }
 
-fn quoted(name: &str) -> String {
-    format!("the branch `{name}`")
+/// A branch, as messages name it.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the branch `{}`", self.0)
+    }
 }
 
 fn unknown(name: &str) -> Error {
@@ -148,6 +164,11 @@ mod tests {
         );
         assert_eq!(output(Complete::First), "1");
         assert_eq!(output(Complete::AtLeast(2)), r#"[1,{"b": 2}]"#);
+    }
+
+    #[test]
+    fn the_default_output_without_ends_is_an_empty_object() {
+        assert_eq!(branches().into_output(Complete::All, |_| false).unwrap().into_bytes(), "{}");
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! A choice between branches.
 
 use std::panic::Location;
-use std::sync::Arc;
 
-use crate::context::Context;
-use crate::definition::draft::{BranchDraft, ChoiceDraft, DecideFn};
+use crate::definition::draft::{BranchDraft, ChoiceDraft};
 use crate::definition::fault::FaultKind;
 use crate::definition::flow::FlowBuilder;
-use crate::definition::handler::HandlerOf;
+use crate::definition::handler::{PayloadHandler, erase_payload};
 use crate::error::{Error, Result};
-use crate::payload::{FromPayload, Payload};
+use crate::payload::FromPayload;
 
 /// Exactly one of several branches, chosen by a function of the payload.
 ///
@@ -44,29 +42,21 @@ pub struct Choice {
 
 impl Choice {
     /// Creates a choice. The function takes any number of extractors and, last, the payload. It returns the name of a branch.
-    pub fn new<P, M, H>(decide: H) -> Choice
+    pub fn new<M, H>(decide: H) -> Choice
     where
-        P: FromPayload + Send + 'static,
         M: 'static,
-        H: HandlerOf<P, M>,
+        H: PayloadHandler<M>,
+        H::Payload: FromPayload + Send + 'static,
         H::Output: IntoBranchName,
     {
-        let decide = Arc::new(decide);
-        let decide: DecideFn = Arc::new(move |context: Context, payload: Payload| {
-            let decide = decide.clone();
-            Box::pin(async move {
-                let payload = P::from_payload(payload)?;
-                decide.call(&context, payload).await?.into_branch_name()
-            })
-        });
+        let decide = erase_payload(decide, IntoBranchName::into_branch_name);
         Choice { draft: ChoiceDraft { decide, branches: Vec::new(), otherwise: None, faults: Vec::new() } }
     }
 
     /// Adds a branch.
     #[track_caller]
     pub fn branch(mut self, name: impl Into<String>, body: impl Into<FlowBuilder>) -> Choice {
-        let (name, body) = (name.into(), body.into().draft);
-        self.draft.branches.push(BranchDraft { name, body, within: None, at: Location::caller() });
+        self.draft.branches.push(BranchDraft::new(name.into(), body.into().draft, Location::caller()));
         self
     }
 
@@ -77,8 +67,7 @@ impl Choice {
         if self.draft.otherwise.is_some() {
             self.draft.faults.push((FaultKind::set_twice("otherwise", at), at));
         }
-        let (name, body) = ("otherwise".to_owned(), body.into().draft);
-        self.draft.otherwise = Some(BranchDraft { name, body, within: None, at });
+        self.draft.otherwise = Some(BranchDraft::new("otherwise".to_owned(), body.into().draft, at));
         self
     }
 }

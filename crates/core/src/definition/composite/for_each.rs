@@ -1,14 +1,12 @@
 //! One branch for each item of a list.
 
 use std::panic::Location;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::context::Context;
 use crate::definition::draft::{At, ForEachDraft};
 use crate::definition::fault::FaultKind;
 use crate::definition::flow::FlowBuilder;
-use crate::definition::handler::{HandlerOf, erase};
+use crate::definition::handler::{HandlerOf, PayloadHandler, erase, erase_payload};
 use crate::error::{Error, Result};
 use crate::payload::{FromPayload, IntoPayload, Payload};
 
@@ -63,26 +61,19 @@ impl ForEach {
     /// Makes the list from the payload. The function takes any number of extractors and, last, the payload. If the list has
     /// been recorded, a phase that is delivered again uses the recorded items and does not run the function again.
     #[track_caller]
-    pub fn split<P, M, H>(mut self, split: H) -> ForEach
+    pub fn split<M, H>(mut self, split: H) -> ForEach
     where
-        P: FromPayload + Send + 'static,
         M: 'static,
-        H: HandlerOf<P, M>,
+        H: PayloadHandler<M>,
+        H::Payload: FromPayload + Send + 'static,
         H::Output: IntoItems,
     {
         self.once(self.draft.split.is_some(), "split", Location::caller());
-        let split = Arc::new(split);
-        self.draft.split = Some(Arc::new(move |context: Context, payload: Payload| {
-            let split = split.clone();
-            Box::pin(async move {
-                let payload = P::from_payload(payload)?;
-                split.call(&context, payload).await?.into_items()
-            })
-        }));
+        self.draft.split = Some(erase_payload(split, IntoItems::into_items));
         self
     }
 
-    /// Sets how many items may be in flight at once. The default is 64.
+    /// Sets how many items may be in flight at once. The default is 64. If it is called again, the last call counts.
     ///
     /// ```
     /// use faasflow_core::{Flow, ForEach};
@@ -99,7 +90,7 @@ impl ForEach {
         self
     }
 
-    /// Fails an item that has not ended within this time after its beginning.
+    /// Fails an item that has not ended within this time after its beginning. If it is called again, the last call counts.
     #[track_caller]
     pub fn within(mut self, time: Duration) -> ForEach {
         if time.is_zero() {
@@ -109,7 +100,7 @@ impl ForEach {
         self
     }
 
-    /// Sets when the for-each is complete. The default is [`Complete::All`].
+    /// Sets when the for-each is complete. The default is [`Complete::All`]. If it is called again, the last call counts.
     pub fn complete(mut self, complete: Complete) -> ForEach {
         self.draft.complete = complete;
         self

@@ -52,8 +52,7 @@ impl Graph {
     /// Adds a branch. It begins when the graph does, unless it comes [`after`](Graph::after) others.
     #[track_caller]
     pub fn branch(mut self, name: impl Into<String>, body: impl Into<FlowBuilder>) -> Graph {
-        let (name, body) = (name.into(), body.into().draft);
-        self.draft.branches.push(BranchDraft { name, body, within: None, at: Location::caller() });
+        self.draft.branches.push(BranchDraft::new(name.into(), body.into().draft, Location::caller()));
         self
     }
 
@@ -78,7 +77,8 @@ impl Graph {
         self
     }
 
-    /// Fails a branch that has not ended within this time after its beginning.
+    /// Fails a branch that has not ended within this time after its beginning. If it is called again for the same branch, the last
+    /// call counts.
     ///
     /// ```
     /// use std::time::Duration;
@@ -95,17 +95,21 @@ impl Graph {
     pub fn within(mut self, branch: impl AsRef<str>, time: Duration) -> Graph {
         let name = branch.as_ref();
         let location = Location::caller();
-        if time.is_zero() {
-            self.draft.faults.push((FaultKind::ZeroTime, location));
-        }
+        let zero = time.is_zero().then_some((FaultKind::ZeroTime, location));
         match self.draft.branches.iter_mut().find(|branch| branch.name == name) {
-            Some(branch) => branch.within = Some(time),
-            None => self.draft.faults.push((FaultKind::UnknownBranch(name.to_owned()), location)),
+            Some(branch) => {
+                branch.within = Some(time);
+                branch.faults.extend(zero);
+            }
+            None => {
+                self.draft.faults.push((FaultKind::UnknownBranch(name.to_owned()), location));
+                self.draft.faults.extend(zero);
+            }
         }
         self
     }
 
-    /// Sets when the graph is complete. The default is [`Complete::All`].
+    /// Sets when the graph is complete. The default is [`Complete::All`]. If it is called again, the last call counts.
     pub fn complete(mut self, complete: Complete) -> Graph {
         self.draft.complete = complete;
         self

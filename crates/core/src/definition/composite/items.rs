@@ -1,5 +1,8 @@
 //! The results of the items of a for-each, which `collect` gets.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::payload::{FromPayload, Payload};
 
@@ -60,8 +63,8 @@ impl Items {
     /// If an item did not succeed, or its output is not a `P`. The text names the item by its number, from 1.
     pub fn take_all<P: FromPayload>(self) -> Result<Vec<P>> {
         let read = |(index, result): (usize, MemberResult)| {
-            let output = result.into_output(numbered(index))?;
-            P::from_payload(output).map_err(|error| error.context(format!("the output of {}", numbered(index))))
+            let output = result.into_output(Numbered(index))?;
+            P::from_payload(output).map_err(|error| error.context(format!("the output of {}", Numbered(index))))
         };
         self.results.into_iter().enumerate().map(read).collect()
     }
@@ -76,23 +79,35 @@ impl Items {
             let first = self.results.into_iter().find_map(|result| result.output().cloned());
             return first.ok_or_else(|| Error::msg("no item succeeded"));
         }
-        let mut elements = Vec::with_capacity(self.results.len());
+        let length = |result: &MemberResult| 1 + result.output().map_or(64, Payload::len);
+        let mut array = Vec::with_capacity(self.results.iter().map(length).sum::<usize>() + 1);
         for (index, result) in self.results.iter().enumerate() {
-            match result {
-                result if complete.shows_failures() => elements.push(json::outcome(&numbered(index), result)?),
-                MemberResult::Done(output) => elements.push(json::text(&numbered(index), output)?.to_owned()),
+            let text = match result {
+                result if complete.shows_failures() => Cow::Owned(json::outcome(Numbered(index), result)?),
+                MemberResult::Done(output) => Cow::Borrowed(json::text(Numbered(index), output)?),
                 other if other.outcome() == MemberOutcome::Done || !matches!(complete, Complete::AtLeast(_)) => {
-                    return other.clone().into_output(numbered(index));
+                    return other.clone().into_output(Numbered(index));
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            array.push(if array.is_empty() { b'[' } else { b',' });
+            array.extend_from_slice(text.as_bytes());
         }
-        Ok(Payload::json_text(format!("[{}]", elements.join(","))))
+        if array.is_empty() {
+            array.push(b'[');
+        }
+        array.push(b']');
+        Ok(Payload::json_text(array))
     }
 }
 
-fn numbered(index: usize) -> String {
-    format!("item {}", index + 1)
+/// An item by its index, as messages name it.
+struct Numbered(usize);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "item {}", self.0 + 1)
+    }
 }
 
 /// The items of a payload without a `split`: the elements of a JSON array, each with its original text.
@@ -121,5 +136,6 @@ mod tests {
             r#"[{"outcome":"done","output":1},{"outcome":"failed","reason":"no"},{"outcome":"done","output":null}]"#
         );
         assert!(output(Complete::All).unwrap_err().to_string().starts_with("item 2 has no output"));
+        assert_eq!(Items::new([]).into_output(Complete::All).unwrap().into_bytes(), "[]");
     }
 }

@@ -98,12 +98,14 @@ impl MemberResult {
 
 /// Writes members into the output of a join without a handler, as JSON text. The text of each output is kept as it is.
 pub(super) mod json {
+    use std::fmt;
+
     use super::{MemberOutcome, MemberResult};
     use crate::error::{Error, Result};
     use crate::payload::Payload;
 
     /// An output as JSON text. It is an error if the output is not JSON.
-    pub(in super::super) fn text<'a>(member: &str, output: &'a Payload) -> Result<&'a str> {
+    pub(in super::super) fn text(member: impl fmt::Display, output: &Payload) -> Result<&str> {
         let text = std::str::from_utf8(output.bytes()).ok();
         let text = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
         text.map(str::trim).ok_or_else(|| {
@@ -112,7 +114,7 @@ pub(super) mod json {
     }
 
     /// `{"outcome": …, "output": …}`, or `{"outcome": …, "reason": …}`.
-    pub(in super::super) fn outcome(member: &str, result: &MemberResult) -> Result<String> {
+    pub(in super::super) fn outcome(member: impl fmt::Display, result: &MemberResult) -> Result<String> {
         let outcome = result.outcome();
         Ok(match result {
             MemberResult::Done(output) => {

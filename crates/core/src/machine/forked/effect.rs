@@ -9,9 +9,11 @@ use crate::machine::{OnOutage, Unfit};
 use crate::outcome::Outcome;
 use crate::state::Key;
 
+use super::entry::Entrant;
 use super::message::Message;
 use super::record::Reason;
 use super::tally::Verdict;
+use super::times::Times;
 
 /// An effect that the driver performs. After each effect except [`Reply`](Effect::Reply), the driver adds an [`Answer`] to the
 /// journal and asks again. If an outage prevents the effect, the driver discards the journal and has the delivery come again.
@@ -24,6 +26,12 @@ pub enum Effect {
     ReadAll(Vec<Key>),
     /// Write a value unless the key exists: [`Answer::Stands`] or [`Answer::Unknown`].
     Create(Key, Bytes),
+    /// How many entries the join of this fork has, as far as the driver knows without asking the store: [`Answer::Entries`]. A
+    /// member asks this shortly before it [enters](Effect::Enter), so the driver can have it wait for others.
+    CountEntries(Place),
+    /// Create this [entry](Entrant::entry) unless its key exists: [`Answer::Stands`] or [`Answer::Unknown`]. Members of the same
+    /// join that enter at the same moment can share one.
+    Enter(Box<Entrant>),
     /// Fetch the input, and execute the steps of the phase on it: [`Answer::Ran`].
     Execute(Input),
     /// Ask the failure handler of this body about the latest failure: [`Answer::Resolved`].
@@ -45,6 +53,8 @@ pub enum Effect {
     Finally(Outcome, OnOutage),
     /// Remove the request's keys from the store, except those that [outlive](Key::outlives_request) it: [`Answer::Done`].
     Forget,
+    /// Keep the request's keys for as long as it is remembered, and list it with this outcome: [`Answer::Done`].
+    Retire(Outcome),
     /// Answer the delivery. No effect follows.
     Reply(Reply),
 }
@@ -93,13 +103,15 @@ pub enum Answer {
     Stands(Bytes),
     /// It is not known whether the value was written.
     Unknown,
+    /// The number of entries that are known to exist; `None` if nothing is known.
+    Entries(Option<u32>),
     /// How the steps ended.
-    Ran(Ran),
+    Ran(Ran, Times),
     /// What the failure handler decided.
     Resolved(Resolved),
     /// The branch that was chosen.
     Chosen(Result<usize, Reason>),
-    /// The number of items, and the list that was written.
+    /// The number of items, and the list that was written. The machine adds its generation.
     Split(Result<(u32, List), Reason>),
     /// The effect was performed.
     Done,
@@ -146,6 +158,8 @@ pub enum Reply {
     Ended(Outcome, Option<Ending>),
     /// The result of this branch or item is not needed.
     Dropped,
+    /// The request is paused, so the phase does not begin. When the request is resumed, the token is posted again.
+    Paused,
     /// The token does not fit the flow. It is never executed.
     Refused(Unfit),
     /// The request has ended, or was started again in a later generation. Nothing is executed.

@@ -11,4 +11,12 @@ pub enum Flaw {
     CountInsteadOfSet,
     /// A member creates its entry before it writes its result.
     ClaimBeforeWrite,
+    /// A token that meets a pause does not look again whether the request is still paused.
+    HoldWithoutLook,
+    /// A request that is resumed is posted before it is no longer paused.
+    PostBeforeResume,
+    /// A request that is stopped ends without checking whether it has ended.
+    StopWithoutClaim,
+    /// A request that is started again executes what has succeeded.
+    ExecuteAgain,
 }

@@ -1,13 +1,18 @@
 //! How the members of a graph or for-each begin, end and come together.
 //!
-//! A join has entries, numbered from 0 without gaps. A member that ends writes its result and then creates the next entry,
-//! unless another member has taken it. So each member has one entry, and the entries record the order in which the members
-//! ended. Each entry contains the [tally](Tally) of all entries up to and including itself. Everything else follows from that:
+//! A join has entries, numbered from 0 without gaps. A member that ends writes its result and then becomes part of the next
+//! entry: alone, or together with members that end at about the same time. So each member is in one entry, and the entries
+//! record the order in which the members ended. Each entry contains the [tally](Tally) of all entries up to and including
+//! itself. Everything else follows from that:
 //!
 //! - The entry whose tally decides the join is the claim. There is exactly one, and no entry comes after it.
 //! - The join is decided on the members of the entries up to the claim. That set never changes.
-//! - Each entry frees a slot, so the next item begins. A member that is delivered again finds its entry, which determines the
-//!   members that it began.
+//! - Each member of an entry frees a slot, so the next item begins. A member that is delivered again finds its entry, which
+//!   determines the members that it began.
+//!
+//! Before a member writes its result, it takes a number, and its result contains that number. It only ever tries to become part of
+//! that entry. If the entry was created without it, it takes another number, and writes that down first as well. So a member that
+//! is delivered twice at the same time tries the same entries in the same order, and becomes part of one.
 
 use bytes::Bytes;
 
@@ -18,11 +23,12 @@ use crate::state::layout;
 
 use super::effect::{Answer, Effect, Input, Reply};
 use super::ended::Ended;
+use super::entry::{Entrant, Entry};
 use super::flaw::Flaw;
 use super::journal::{Step, answer};
 use super::message::Message;
 use super::proceed::{End, Walk, no_place, reply};
-use super::record::{Entry, Record, decode, encode};
+use super::record::{Record, decode, encode};
 use super::tally::{Tally, Verdict};
 
 /// What a member finds at the end of a join's entries.
@@ -54,7 +60,7 @@ impl Walk<'_> {
     }
 
     /// Where a member begins.
-    fn entry_place(&self, composite: CompositeIndex, fork: &Place, member: u32) -> Place {
+    pub(super) fn entry_place(&self, composite: CompositeIndex, fork: &Place, member: u32) -> Place {
         let branch = match self.plan.composite(composite).kind() {
             CompositeKind::ForEach => 0,
             _ => member as usize,
@@ -71,7 +77,13 @@ impl Walk<'_> {
         self.post(vec![token])
     }
 
-    fn join_token(&self, composite: CompositeIndex, fork: &Place, terms: Terms, entry: Option<u32>) -> Message {
+    pub(super) fn join_token(
+        &self,
+        composite: CompositeIndex,
+        fork: &Place,
+        terms: Terms,
+        entry: Option<u32>,
+    ) -> Message {
         let joins = self.message.joins[..fork.path().len()].to_vec();
         let place = fork.sibling(self.plan.join(composite).place());
         Message::join(place, Terms { seen: 0, due_ms: None, ..terms }, entry, joins)
@@ -83,7 +95,13 @@ impl Walk<'_> {
             return Ok(None);
         };
         debug_assert!(self.plan.composite(composite).kind().joins());
-        Ok(match self.next_entry(composite, &fork, terms, terms.seen)? {
+        let (from, known) = self.replay.known_entries(&fork)?.map_or((terms.seen, false), |known| (known, true));
+        let next = match known {
+            // Usually the driver knows the last entry. If there are more by now, the member finds them later.
+            true => self.after_entry(composite, &fork, terms, from)?,
+            false => self.next_entry(composite, &fork, terms, from)?,
+        };
+        Ok(match next {
             Next::Free(number) => Some(number),
             Next::Decided(..) => None,
         })
@@ -111,11 +129,24 @@ impl Walk<'_> {
                 None => high = middle,
             }
         }
-        let Some(last) = low.checked_sub(1) else { return Ok(Next::Free(0)) };
+        self.after_entry(composite, fork, terms, low)
+    }
+
+    /// Whether the entry with this number may be created. All entries before it exist.
+    fn after_entry(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32) -> Step<Next> {
+        let Some(last) = number.checked_sub(1) else { return Ok(Next::Free(0)) };
         let entry = self.entry(composite, fork, terms, last)?;
         Ok(match entry.tally.verdict {
-            None => Next::Free(low),
+            None => Next::Free(number),
             Some(_) => Next::Decided(last, entry),
+        })
+    }
+
+    /// The tally before the entry with this number.
+    fn tally_before(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32) -> Step<Tally> {
+        Ok(match number.checked_sub(1) {
+            None => Tally::new(self.plan.composite(composite), terms),
+            Some(last) => self.entry(composite, fork, terms, last)?.tally,
         })
     }
 
@@ -147,7 +178,7 @@ impl Walk<'_> {
             true => record,
             false => {
                 let own = Record { recovered: None, chosen: None, fork: None, ..record };
-                let stands = self.replay.create(key, &own.encode())?;
+                let stands = self.replay.create(&key, &own.encode())?;
                 match Record::decode(&stands) {
                     Some(record) => record,
                     None => return reply(Reply::ComeAgain),
@@ -160,12 +191,12 @@ impl Walk<'_> {
             _ => {}
         }
         match self.claim(composite, &fork, member, &record)? {
-            Some((number, entry)) => self.ended_as(composite, &fork, terms, number, &entry),
+            Some((number, entry)) => self.ended_as(composite, number, &entry),
             None => self.drop_out(),
         }
     }
 
-    /// Creates this member's entry of the join, or finds the existing one; `None` if the join was decided without it.
+    /// Makes this member part of an entry, or finds the entry that it is part of; `None` if the join was decided without it.
     fn claim(
         &mut self,
         composite: CompositeIndex,
@@ -174,42 +205,50 @@ impl Walk<'_> {
         record: &Record,
     ) -> Step<Option<(u32, Entry)>> {
         let Some(terms) = self.message.joins.last() else { return Ok(None) };
-        let outline = self.plan.composite(composite);
         let Some(mut number) = record.turn else { return Ok(None) };
         for attempt in 1.. {
-            let before = match number.checked_sub(1) {
-                None => Tally::new(outline, terms),
-                Some(last) => self.entry(composite, fork, terms, last)?.tally,
+            let before = self.tally_before(composite, fork, terms, number)?;
+            let entrant = Entrant {
+                key: layout::entry(fork, number),
+                number,
+                composite,
+                terms: terms.clone(),
+                before,
+                member,
+                ended: record.ended,
             };
-            let tally = before.after(outline, terms, member, record.ended);
-            let mine = Entry { member, ended: record.ended, tally };
-            let stands = self.replay.create(layout::entry(fork, number), &encode(&mine))?;
+            let stands = self.replay.enter(&entrant)?;
             match self.decode_entry(composite, terms, Some(&stands))? {
-                entry if entry.member == member => return Ok(Some((number, entry))),
+                entry if entry.contains(member) => return Ok(Some((number, entry))),
                 entry if entry.tally.verdict.is_some() => return Ok(None),
                 _ => {}
             }
-            // Another member has that entry. The number to try next is recorded first. Otherwise, two simultaneous deliveries
-            // of this member could create two entries.
             let next = match self.next_entry(composite, fork, terms, number + 1)? {
                 Next::Free(number) => number,
                 // An earlier delivery of this member decided the join.
-                Next::Decided(number, entry) if entry.member == member => return Ok(Some((number, entry))),
+                Next::Decided(number, entry) if entry.contains(member) => return Ok(Some((number, entry))),
                 Next::Decided(..) => return Ok(None),
             };
-            let stands = self.replay.create(layout::turn(fork, member, attempt), &encode(&next))?;
+            let stands = self.replay.create(&layout::turn(fork, member, attempt), &encode(&next))?;
             number = decode(&stands).ok_or(Effect::Reply(Reply::ComeAgain))?;
         }
         unreachable!("there are more attempts than entries")
     }
 
     /// Fires the join or begins further members, depending on the entry.
-    fn ended_as(self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32, entry: &Entry) -> End {
+    fn ended_as(mut self, composite: CompositeIndex, number: u32, entry: &Entry) -> End {
+        let Some(((fork, member), terms)) = self.message.place.fork().zip(self.message.joins.last()) else {
+            return self.drop_out();
+        };
         if entry.tally.verdict.is_some() {
-            return self.fire(composite, fork, terms.clone(), Some(number));
+            return match entry.last() == member {
+                true => self.fire(composite, &fork, terms.clone(), Some(number)),
+                false => self.drop_out(),
+            };
         }
+        let before = self.tally_before(composite, &fork, terms, number)?;
         let outline = self.plan.composite(composite);
-        let next = entry.tally.next(outline, terms, number, entry.member);
+        let next = entry.tally_after(outline, terms, &before, member).next(outline, terms, member);
         let begin = |member: u32| {
             let mut joins = self.message.joins.clone();
             if let Some(terms) = joins.last_mut() {
@@ -218,7 +257,7 @@ impl Walk<'_> {
             }
             let origin = if terms.list.is_some() { Origin::Item } else { Origin::Branches };
             let payload: Carried = Payload::empty().into();
-            Message::begin(self.entry_place(composite, fork, member), payload, origin, joins)
+            Message::begin(self.entry_place(composite, &fork, member), payload, origin, joins)
         };
         let messages = next.into_iter().map(begin).collect();
         self.post(messages)
@@ -228,22 +267,24 @@ impl Walk<'_> {
     pub(super) fn join_input(&mut self, composite: CompositeIndex, terms: &Terms, entry: Option<u32>) -> Step<Input> {
         let fork = self.fork_place(composite);
         let outline = self.plan.composite(composite);
-        let (tally, decider) = match entry {
-            None => (Tally::new(outline, terms), None),
+        let (tally, decider, mut entries) = match entry {
+            None => (Tally::new(outline, terms), None, Vec::new()),
             Some(number) => {
                 let entry = self.entry(composite, &fork, terms, number)?;
-                (entry.tally, Some(entry.member))
+                let members: Vec<(u32, Ended)> = entry.members().collect();
+                let decider = entry.last();
+                (entry.tally, Some(decider), vec![members])
             }
         };
-        let mut entries: Vec<(u32, Ended)> = Vec::new();
         if let Some(last) = entry.filter(|_| tally.needs_entries(terms)) {
             let keys = (0..=last).map(|number| layout::entry(&fork, number)).collect();
             let found = answer!(self.replay.perform(|| Effect::ReadAll(keys))?, Answer::FoundAll(found) => found);
+            entries.clear();
             for value in found {
-                let entry = self.decode_entry(composite, terms, value.as_ref())?;
-                entries.push((entry.member, entry.ended));
+                entries.push(self.decode_entry(composite, terms, value.as_ref())?.members().collect());
             }
         }
+        let composite = self.deployed(composite)?;
         let members = (0u32..).zip(tally.members(outline, terms, &entries));
         let members = members.map(|(index, outcome)| (outcome, layout::member(&fork, index))).collect();
         let verdict = tally.verdict.unwrap_or(Verdict::Complete);
@@ -261,8 +302,9 @@ impl Walk<'_> {
             tally = tally.after(self.plan.composite(composite), terms, member, record.ended);
         }
         // The join needs this entry as its input. The mistake is that every member writes the same one.
-        let entry = Entry { member: 0, ended: Ended::Done, tally };
-        self.replay.create(layout::entry(fork, terms.members - 1), &encode(&entry))?;
+        let mut entry = Entry::new(self.plan.composite(composite), terms, &tally, 0, Ended::Done);
+        entry.tally = tally;
+        self.replay.create(&layout::entry(fork, terms.members - 1), &encode(&entry))?;
         self.fire(composite, fork, terms.clone(), Some(terms.members - 1))
     }
 
@@ -272,15 +314,11 @@ impl Walk<'_> {
             let Next::Free(number) = self.next_entry(composite, fork, terms, terms.seen)? else {
                 return self.drop_out();
             };
-            let before = match number.checked_sub(1) {
-                None => Tally::new(self.plan.composite(composite), terms),
-                Some(last) => self.entry(composite, fork, terms, last)?.tally,
-            };
-            let tally = before.after(self.plan.composite(composite), terms, member, record.ended);
-            let mine = Entry { member, ended: record.ended, tally };
-            let stands = self.replay.create(layout::entry(fork, number), &encode(&mine))?;
+            let before = self.tally_before(composite, fork, terms, number)?;
+            let mine = Entry::new(self.plan.composite(composite), terms, &before, member, record.ended);
+            let stands = self.replay.create(&layout::entry(fork, number), &encode(&mine))?;
             if stands == encode(&mine) {
-                return self.ended_as(composite, fork, terms, number, &mine);
+                return self.ended_as(composite, number, &mine);
             }
         }
     }
@@ -288,7 +326,7 @@ impl Walk<'_> {
     fn claim_before_write(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: Record) -> End {
         let claimed = self.claim(composite, fork, member, &record)?;
         let messages = match &claimed {
-            Some((number, entry)) if entry.tally.verdict.is_some() => {
+            Some((number, entry)) if entry.tally.verdict.is_some() && entry.last() == member => {
                 let terms = self.message.joins.last().cloned().expect("a member has terms");
                 vec![self.join_token(composite, fork, terms, Some(*number))]
             }
@@ -298,7 +336,7 @@ impl Walk<'_> {
             self.replay.act(|| Effect::Post(messages))?;
         }
         let own = Record { recovered: None, chosen: None, fork: None, ..record };
-        self.replay.create(layout::member(fork, member), &own.encode())?;
+        self.replay.create(&layout::member(fork, member), &own.encode())?;
         reply(Reply::Forwarded)
     }
 }

@@ -2,9 +2,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use crate::graph::Place;
 use crate::state::Key;
 
 use super::effect::{Answer, Effect};
+use super::entry::Entrant;
 
 /// What has happened in a delivery so far: the answers to the effects, in order.
 ///
@@ -98,16 +100,40 @@ impl<'a> Replay<'a> {
         Ok(found)
     }
 
+    /// Reads a key whose value may have changed.
+    pub(super) fn read_again(&mut self, key: Key) -> Step<Option<Bytes>> {
+        self.known.remove(&key);
+        self.read(key)
+    }
+
+    /// Reads keys that may not exist, at once. Later reads of those that do exist need no effect.
+    pub(super) fn read_all(&mut self, keys: Vec<Key>) -> Step<Vec<Option<Bytes>>> {
+        let found = answer!(self.perform(|| Effect::ReadAll(keys.clone()))?, Answer::FoundAll(found) => found.clone());
+        let existing = keys.into_iter().zip(&found).filter_map(|(key, value)| Some((key, value.clone()?)));
+        self.known.extend(existing);
+        Ok(found)
+    }
+
     /// Writes a value unless the key exists, and returns the value that is there afterwards. If the result of the write is
     /// unknown, the key is read.
-    pub(super) fn create(&mut self, key: Key, value: &Bytes) -> Step<Bytes> {
-        if let Some(value) = self.known.get(&key) {
+    pub(super) fn create(&mut self, key: &Key, value: &Bytes) -> Step<Bytes> {
+        let effect = || Effect::Create(key.clone(), value.clone());
+        self.write(key, effect)
+    }
+
+    /// Creates an entry of a join unless it exists, and returns the one that is there afterwards.
+    pub(super) fn enter(&mut self, entrant: &Entrant) -> Step<Bytes> {
+        self.write(&entrant.key, || Effect::Enter(Box::new(entrant.clone())))
+    }
+
+    fn write(&mut self, key: &Key, effect: impl Fn() -> Effect) -> Step<Bytes> {
+        if let Some(value) = self.known.get(key) {
             return Ok(value.clone());
         }
         loop {
-            match self.perform(|| Effect::Create(key.clone(), value.clone()))? {
+            match self.perform(&effect)? {
                 Answer::Stands(value) => {
-                    self.known.insert(key, value.clone());
+                    self.known.insert(key.clone(), value.clone());
                     return Ok(value.clone());
                 }
                 Answer::Unknown => {
@@ -118,6 +144,11 @@ impl<'a> Replay<'a> {
                 other => unreachable!("the driver gave an answer to another effect: {other:?}"),
             }
         }
+    }
+
+    /// The number of entries of a join that the driver knows of.
+    pub(super) fn known_entries(&mut self, fork: &Place) -> Step<Option<u32>> {
+        answer!(self.perform(|| Effect::CountEntries(fork.clone()))?, Answer::Entries(known) => Ok(*known))
     }
 
     /// Performs an effect that has no result.

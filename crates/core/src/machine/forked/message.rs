@@ -16,20 +16,33 @@ pub struct Message {
     pub joins: Vec<Terms>,
     /// The recipient of the request's result, if the request ends with this delivery.
     pub caller: Caller,
+    /// Whether the request is remembered after its end, and can be paused, stopped and started again.
+    pub remembered: bool,
+    /// The id of the span of the delivery, as hexadecimal digits, if it is traced. It is kept with the results that the delivery
+    /// records, so that the span of a join can link to it.
+    pub span: Option<String>,
 }
 
 impl Message {
     /// Creates the first token of a request.
     #[must_use]
     pub fn fresh(start: Place, payload: impl Into<Carried>, caller: Caller) -> Message {
-        Message { place: start, payload: payload.into(), origin: Origin::Token, joins: Vec::new(), caller }
+        Message {
+            place: start,
+            payload: payload.into(),
+            origin: Origin::Token,
+            joins: Vec::new(),
+            caller,
+            remembered: false,
+            span: None,
+        }
     }
 
     /// Creates a token from the contents of an envelope.
     #[must_use]
     pub fn arrived(place: Place, payload: Carried, branching: Branching) -> Message {
         let Branching { origin, joins } = branching;
-        Message { place, payload, origin, joins, caller: Caller::Left }
+        Message { place, payload, origin, joins, caller: Caller::Left, remembered: false, span: None }
     }
 
     /// The part of its envelope that describes the branches.
@@ -41,17 +54,25 @@ impl Message {
     /// Moves the token to another place, with this payload.
     pub(super) fn onward(&self, place: Place, payload: Carried) -> Message {
         let joins = self.joins.clone();
-        Message { place, payload, origin: Origin::Token, joins, caller: Caller::Left }
+        Message { place, payload, origin: Origin::Token, joins, caller: Caller::Left, remembered: false, span: None }
     }
 
     /// Creates the first token of a member.
     pub(super) fn begin(place: Place, payload: Carried, origin: Origin, joins: Vec<Terms>) -> Message {
-        Message { place, payload, origin, joins, caller: Caller::Left }
+        Message { place, payload, origin, joins, caller: Caller::Left, remembered: false, span: None }
     }
 
     /// Creates the token of a join. It is outside the members that are joined.
     pub(super) fn join(place: Place, terms: Terms, entry: Option<u32>, joins: Vec<Terms>) -> Message {
         let origin = Origin::Join { terms, entry };
-        Message { place, payload: Payload::empty().into(), origin, joins, caller: Caller::Left }
+        Message {
+            place,
+            payload: Payload::empty().into(),
+            origin,
+            joins,
+            caller: Caller::Left,
+            remembered: false,
+            span: None,
+        }
     }
 }

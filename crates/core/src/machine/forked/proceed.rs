@@ -4,13 +4,14 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 
-use crate::definition::{Composite, Flow};
-use crate::envelope::{Carried, Origin, Terms};
+use crate::definition::Composite;
+use crate::envelope::{Carried, List, Origin, Terms};
 use crate::graph::{BodyIndex, CompositeIndex, Follow, Place, Plan, Segment};
-use crate::machine::{Caller, OnOutage, Unfit};
+use crate::machine::{Caller, OnOutage, Route, Unfit};
 use crate::outcome::Outcome;
 use crate::state::{Key, layout};
 
+use super::control::Control;
 use super::effect::{Answer, Effect, Ending, Input, Ran, Reply, Resolved};
 use super::ended::Ended;
 use super::flaw::Flaw;
@@ -27,16 +28,15 @@ use super::record::{Over, Reason, Record, decode, encode};
 ///
 /// If the journal contains an answer that does not match its effect.
 #[must_use]
-pub fn proceed(flow: &Flow, message: &Message, journal: &Journal) -> Effect {
-    proceed_with(flow, message, journal, Flaw::None)
+pub fn proceed<'a>(route: impl Into<Route<'a>>, message: &'a Message, journal: &'a Journal) -> Effect {
+    proceed_with(route, message, journal, Flaw::None)
 }
 
 /// Decides like [`proceed`], with a deliberate mistake.
 #[doc(hidden)]
 #[must_use]
-pub fn proceed_with(flow: &Flow, message: &Message, journal: &Journal, flaw: Flaw) -> Effect {
-    let walk = Walk { flow, plan: flow.plan(), message, replay: Replay::new(journal), flaw };
-    match walk.arrive() {
+pub fn proceed_with<'a>(route: impl Into<Route<'a>>, message: &'a Message, journal: &'a Journal, flaw: Flaw) -> Effect {
+    match Walk::new(route.into(), message, journal, flaw).arrive() {
         Err(effect) => effect,
         Ok(never) => match never {},
     }
@@ -44,7 +44,8 @@ pub fn proceed_with(flow: &Flow, message: &Message, journal: &Journal, flaw: Fla
 
 /// The path of one token through one phase. At each `?`, the driver may have to perform an effect.
 pub(super) struct Walk<'a> {
-    pub(super) flow: &'a Flow,
+    pub(super) route: Route<'a>,
+    /// The plan of the route.
     pub(super) plan: &'a Plan,
     pub(super) message: &'a Message,
     pub(super) replay: Replay<'a>,
@@ -55,31 +56,54 @@ pub(super) struct Walk<'a> {
 pub(super) type End = Step<Infallible>;
 
 impl<'a> Walk<'a> {
+    pub(super) fn new(route: Route<'a>, message: &'a Message, journal: &'a Journal, flaw: Flaw) -> Walk<'a> {
+        Walk { route, plan: route.plan(), message, replay: Replay::new(journal), flaw }
+    }
+
     fn arrive(mut self) -> End {
         let place = &self.message.place;
         let plan = self.plan;
         let Some(segment) = plan.segment(place).filter(|_| self.fits_joins()) else {
             return reply(Reply::Refused(no_place(place)));
         };
-        if let Some(over) = self.replay.read(layout::over(place.generation()))? {
+        let key = self.record_key(segment);
+        let joins = place.forks().map(|fork| layout::decided(&fork));
+        let of_phase = [layout::posted(place), key.clone()];
+        let control = self.message.remembered.then(layout::control);
+        let keys =
+            std::iter::once(layout::over(place.generation())).chain(joins).chain(of_phase).chain(control).collect();
+        let mut found = self.replay.read_all(keys)?.into_iter();
+        if let Some(over) = found.next().flatten() {
             return self.late(segment, decode(&over));
         }
-        // A join around it may have been decided while the token was on its way.
-        for fork in place.forks() {
-            if self.replay.read(layout::decided(&fork))?.is_some() {
-                return self.drop_out();
-            }
+        let control = self.message.remembered.then(|| found.next_back().flatten()).flatten();
+        let record = found.next_back().flatten();
+        let posted = found.next_back().flatten();
+        let Some(control) = Control::decode(control.as_ref()) else { return reply(Reply::ComeAgain) };
+        if control.generation() > place.generation() {
+            return self.leave(Reply::Late);
         }
-        let key = self.record_key(segment);
-        let record = match self.replay.read(key.clone())? {
+        // A join around it may have been decided while the token was on its way.
+        if found.any(|decided| decided.is_some()) {
+            return self.drop_out();
+        }
+        // If each delivery of a token posted what follows, a queue that drops no duplicates would deliver more and more tokens.
+        if posted.is_some() {
+            return self.leave(Reply::Forwarded);
+        }
+        let record = match record {
             Some(found) => self.decode_record(segment, &found),
             None => {
-                let record = self.execute(segment)?;
+                let control = self.pass_pause(control)?;
+                let record = match self.reused(segment, &control)? {
+                    Some(record) => record,
+                    None => self.execute(segment)?,
+                };
                 let early = self.flaw == Flaw::ClaimBeforeWrite && matches!(segment.follow(), Follow::Arrive(_));
                 if early {
                     return self.follow(segment, record);
                 }
-                let stands = self.replay.create(key, &record.encode())?;
+                let stands = self.replay.create(&key, &record.encode())?;
                 self.decode_record(segment, &stands)
             }
         };
@@ -89,6 +113,24 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Ends the delivery if the request is paused, after a note that resuming the request has to post the token again. It is read
+    /// afterwards whether the request is still paused, because the caller who has resumed it meanwhile may not have seen the note.
+    fn pass_pause(&mut self, mut control: Control) -> Step<Control> {
+        while control.paused {
+            let pause = control.pauses();
+            self.replay.create(&layout::held(&self.message.place, pause), &encode(&()))?;
+            if self.flaw == Flaw::HoldWithoutLook {
+                return Err(Effect::Reply(Reply::Paused));
+            }
+            let value = self.replay.read_again(layout::control())?;
+            control = Control::decode(value.as_ref()).ok_or(Effect::Reply(Reply::ComeAgain))?;
+            if control.paused && control.pauses() == pause {
+                return Err(Effect::Reply(Reply::Paused));
+            }
+        }
+        Ok(control)
+    }
+
     /// Whether each element of the token's path is one of the members of its join.
     fn fits_joins(&self) -> bool {
         let (path, joins) = (self.message.place.path(), &self.message.joins);
@@ -96,7 +138,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Decodes the record of a phase; `None` if the machine cannot have written it for this phase.
-    fn decode_record(&self, segment: &Segment, value: &Bytes) -> Option<Record> {
+    pub(super) fn decode_record(&self, segment: &Segment, value: &Bytes) -> Option<Record> {
         let record = Record::decode(value)?;
         let fits = match (record.ended, record.recovered, segment.follow()) {
             (Ended::Done, Some(body), _) => body < self.plan.bodies().len(),
@@ -109,22 +151,57 @@ impl<'a> Walk<'a> {
     }
 
     /// The key of the phase's record. The last phase of a member records the end of the member.
-    fn record_key(&self, segment: &Segment) -> Key {
-        let place = &self.message.place;
+    pub(super) fn record_key(&self, segment: &Segment) -> Key {
+        self.record_key_at(&self.message.place, segment)
+    }
+
+    fn record_key_at(&self, place: &Place, segment: &Segment) -> Key {
         match (segment.follow(), place.fork()) {
             (Follow::Arrive(_), Some((fork, index))) => layout::member(&fork, index),
             _ => layout::result(place),
         }
     }
 
+    /// The record of the phase's success in an earlier generation of the request, if that is to be used.
+    fn reused(&mut self, segment: &Segment, control: &Control) -> Step<Option<Record>> {
+        let place = &self.message.place;
+        let earlier: Vec<u32> = control.reused(place).filter(|earlier| *earlier < place.generation()).collect();
+        if earlier.is_empty() || self.flaw == Flaw::ExecuteAgain {
+            return Ok(None);
+        }
+        let key = |generation: &u32| self.record_key_at(&place.clone().in_generation(*generation), segment);
+        let found = self.replay.read_all(earlier.iter().map(key).collect())?;
+        for value in found.into_iter().flatten() {
+            let Some(record) = self.decode_record(segment, &value) else {
+                return Err(Effect::Reply(Reply::ComeAgain));
+            };
+            if record.ended != Ended::Done {
+                continue;
+            }
+            return self.with_turn(segment, record).map(Some);
+        }
+        Ok(None)
+    }
+
     /// Executes the phase, and the user code that belongs to its end.
     fn execute(&mut self, segment: &Segment) -> Step<Record> {
+        if self.route.segment(&self.message.place).is_none() {
+            return Err(Effect::Reply(Reply::Refused(Unfit::OtherDefinition)));
+        }
         let input = self.input(segment)?;
-        let record = match answer!(self.replay.perform(|| Effect::Execute(input))?, Answer::Ran(ran) => ran) {
+        let ran = answer!(self.replay.perform(|| Effect::Execute(input))?, Answer::Ran(ran, times) => (ran, *times));
+        let (ran, times) = ran;
+        let record = match ran {
             Ran::Done(output) => self.succeeded(segment, output.clone())?,
             Ran::Failed(reason) => self.ask(segment.body(), reason.clone())?,
             Ran::Replied(output) => Record::replied(output.clone()),
         };
+        let record = Record { span: self.message.span.clone(), times, ..record };
+        self.with_turn(segment, record)
+    }
+
+    /// Adds the entry that a member tries first, if the phase is its last.
+    fn with_turn(&mut self, segment: &Segment, record: Record) -> Step<Record> {
         match self.follow_of(segment, &record) {
             Follow::Arrive(composite) => Ok(Record { turn: self.turn(composite)?, ..record }),
             _ => Ok(record),
@@ -137,6 +214,7 @@ impl<'a> Walk<'a> {
             (Origin::Item, Some((fork, index))) => {
                 match self.message.joins.last().and_then(|terms| terms.list.as_ref()) {
                     Some(list) => {
+                        let fork = fork.in_generation(list.generation);
                         let chunk = layout::chunk(&fork, &list.sha256, index / list.per_chunk.max(1));
                         Input::Item { chunk, index: index % list.per_chunk.max(1) }
                     }
@@ -163,18 +241,20 @@ impl<'a> Walk<'a> {
     fn succeeded(&mut self, segment: &Segment, output: Carried) -> Step<Record> {
         match *segment.follow() {
             Follow::Choose(composite) => {
+                let composite = self.deployed(composite)?;
                 match answer!(self.replay.perform(|| Effect::Choose(composite))?, Answer::Chosen(chosen) => chosen) {
                     Ok(branch) => Ok(Record { chosen: Some(*branch), ..Record::done(output) }),
                     Err(reason) => self.ask(segment.body(), reason.clone()),
                 }
             }
-            Follow::Fork(composite) => match self.flow.composite(composite) {
+            Follow::Fork(composite) => match self.route.flow().composite(self.deployed(composite)?) {
                 Composite::ForEach { at_most, complete, .. } => {
-                    let fork = self.message.place.clone();
+                    let (composite, fork) = (self.deployed(composite)?, self.message.place.clone());
                     let split = || Effect::Split { composite, fork };
                     match answer!(self.replay.perform(split)?, Answer::Split(split) => split) {
                         Ok((members, list)) => {
-                            let (policy, list) = (complete.policy(*members), Some(list.clone()));
+                            let generation = self.message.place.generation();
+                            let (policy, list) = (complete.policy(*members), Some(List { generation, ..list.clone() }));
                             let terms =
                                 Terms { members: *members, policy, at_most: *at_most, list, seen: 0, due_ms: None };
                             // The list contains the items.
@@ -195,11 +275,17 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The same composite in the deployed definition. What is ahead has been compared.
+    pub(super) fn deployed(&self, composite: CompositeIndex) -> Step<CompositeIndex> {
+        self.route.composite(composite).ok_or(Effect::Reply(Reply::Refused(Unfit::OtherDefinition)))
+    }
+
     /// Asks the failure handlers around a failure, from the innermost to that of the branch or of the flow.
     fn ask(&mut self, mut body: BodyIndex, reason: Reason) -> Step<Record> {
         loop {
-            if self.flow.handler_of(body).is_some() {
-                match answer!(self.replay.perform(|| Effect::Ask(body))?, Answer::Resolved(resolved) => resolved) {
+            let deployed = self.route.body(body).filter(|deployed| self.route.flow().handler_of(*deployed).is_some());
+            if let Some(deployed) = deployed {
+                match answer!(self.replay.perform(|| Effect::Ask(deployed))?, Answer::Resolved(resolved) => resolved) {
                     Resolved::Recovered(output) => {
                         let recovered = Some(body.index());
                         return Ok(Record { recovered, reason: Some(reason), ..Record::done(output.clone()) });
@@ -218,7 +304,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What follows the phase, depending on how it ended.
-    fn follow_of(&self, segment: &Segment, record: &Record) -> Follow {
+    pub(super) fn follow_of(&self, segment: &Segment, record: &Record) -> Follow {
         match (record.ended, record.recovered, record.chosen, segment.follow()) {
             (Ended::Failed | Ended::Replied, ..) => self.way_out(segment),
             (Ended::Done, Some(body), ..) => self.plan.end_of(BodyIndex(body)).clone(),
@@ -243,7 +329,7 @@ impl<'a> Walk<'a> {
         if let Some(composite) = segment.joins() {
             // The members that are still in progress are not needed.
             let fork = self.fork_place(composite);
-            self.replay.create(layout::decided(&fork), &encode(&()))?;
+            self.replay.create(&layout::decided(&fork), &encode(&()))?;
         }
         match self.follow_of(segment, &record) {
             Follow::End => self.end(record),
@@ -265,8 +351,23 @@ impl<'a> Walk<'a> {
     pub(super) fn post(mut self, messages: Vec<Message>) -> End {
         if !messages.is_empty() {
             self.replay.act(|| Effect::Post(messages))?;
+            if self.notes_posts() {
+                self.replay.create(&layout::posted(&self.message.place), &encode(&()))?;
+            }
         }
         self.leave(Reply::Forwarded)
+    }
+
+    /// Whether it is written down that what follows the phase was posted.
+    fn notes_posts(&self) -> bool {
+        let is_start = self.message.place == self.plan.start();
+        match self.message.remembered {
+            // Other callers with the same id learn from it that the request goes on. Later, the single token of a linear flow is
+            // posted twice if it is delivered twice, but is not multiplied.
+            true => is_start || self.plan.needs_store(),
+            // A caller waits for the answer of the first phase. If that is delivered again, the tokens that it posts end above.
+            false => !is_start,
+        }
     }
 
     /// Ends a delivery whose result is not needed.
@@ -284,6 +385,10 @@ impl<'a> Walk<'a> {
     /// Removes what this delivery has written if the request finished in the meantime. If the request has ended but not
     /// finished, the token that ended it still needs the data and removes it later.
     fn tidy(&mut self) -> Step<()> {
+        // What is remembered is removed as a whole later.
+        if self.message.remembered {
+            return Ok(());
+        }
         if self.replay.read(layout::finished(self.message.place.generation()))?.is_some() {
             self.replay.act(|| Effect::Forget)?;
         }
@@ -313,8 +418,11 @@ impl<'a> Walk<'a> {
             Ended::Failed | Ended::Replied => Outcome::Failure,
         };
         let by = self.message.place.to_string();
-        let over = Over { by: by.clone(), outcome: outcome.as_str().to_owned() };
-        let stands = self.replay.create(layout::over(self.message.place.generation()), &encode(&over))?;
+        let record_key = self.message.remembered.then(|| self.plan.segment(&self.message.place)).flatten();
+        let record_key = record_key.map(|segment| self.record_key(segment).as_str().to_owned());
+        let at_ms = if self.message.remembered { record.times.done_ms } else { 0 };
+        let over = Over { by: by.clone(), outcome: outcome.as_str().to_owned(), at_ms, record: record_key };
+        let stands = self.replay.create(&layout::over(self.message.place.generation()), &encode(&over))?;
         match decode::<Over>(&stands) {
             Some(over) if over.by == by => self.conclude(over.outcome(), ending(record)),
             _ => self.leave(Reply::Late),
@@ -322,7 +430,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reports the end of the request, runs the finaliser and removes the request's data.
-    fn conclude(mut self, outcome: Outcome, ending: Ending) -> End {
+    pub(super) fn conclude(mut self, outcome: Outcome, ending: Ending) -> End {
         let on_outage = match self.message.caller {
             Caller::Waits => OnOutage::GoOn,
             Caller::Left => OnOutage::ComeAgain,
@@ -330,8 +438,8 @@ impl<'a> Walk<'a> {
         self.replay.act(|| Effect::Report(outcome, ending.clone()))?;
         self.replay.act(|| Effect::Finally(outcome, on_outage))?;
         // From here on, this token needs no data of the request, so late deliveries may remove what is left.
-        self.replay.create(layout::finished(self.message.place.generation()), &encode(&()))?;
-        self.replay.act(|| Effect::Forget)?;
+        self.replay.create(&layout::finished(self.message.place.generation()), &encode(&()))?;
+        self.replay.act(|| if self.message.remembered { Effect::Retire(outcome) } else { Effect::Forget })?;
         reply(Reply::Ended(outcome, Some(ending)))
     }
 }

@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Carried, Packed, Terms};
-use crate::graph::Composite;
+use crate::graph::Place;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
 
 use super::ended::Ended;
-use super::tally::Tally;
+use super::times::Times;
 
 /// How a phase or a member ended. It is written once, and later deliveries continue from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub(super) struct Record {
     pub(super) fork: Option<Terms>,
     /// The number of the entry that the member first tries to create; `None` if the join was decided before it ended.
     pub(super) turn: Option<u32>,
+    /// The id of the span of the delivery that wrote it.
+    pub(super) span: Option<String>,
+    /// When it was executed.
+    pub(super) times: Times,
 }
 
 /// Why something failed, in words that the caller may see.
@@ -43,30 +47,32 @@ pub struct Reason {
     pub code: String,
 }
 
-/// A member's place in the order in which the members of a join ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub(super) member: u32,
-    pub(super) ended: Ended,
-    pub(super) tally: Tally,
-}
-
-impl Entry {
-    /// Whether it can be an entry of this graph or for-each. A value from the store need not be.
-    pub(super) fn fits(&self, composite: &Composite, terms: &Terms) -> bool {
-        self.member < terms.members && self.tally.fits(composite, terms)
-    }
-}
-
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Over {
     /// The place whose token ended it, as text.
     pub(super) by: String,
     pub(super) outcome: String,
+    /// When it ended, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) at_ms: u64,
+    /// The key of the record that it ended with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Over {
+    /// The place whose token ended it, which is in no branch; `None` if it was stopped.
+    pub(super) fn place(&self) -> Option<Place> {
+        let (phase, generation) = self.by.split_once('@').unwrap_or((&self.by, "0"));
+        Some(Place::from(phase.parse::<usize>().ok()?).in_generation(generation.parse().ok()?))
+    }
+
+    /// An outcome that only a later version knows counts as a failure.
     pub(super) fn outcome(&self) -> Outcome {
         self.outcome.parse().unwrap_or(Outcome::Failure)
     }
@@ -87,11 +93,18 @@ struct Header {
     fork: Option<Terms>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     turn: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    span: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    began_ms: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    done_ms: u64,
 }
 
 impl Record {
     fn new(ended: Ended, output: Carried) -> Record {
-        Record { ended, output, reason: None, recovered: None, chosen: None, fork: None, turn: None }
+        let times = Times::default();
+        Record { ended, output, reason: None, recovered: None, chosen: None, fork: None, turn: None, span: None, times }
     }
 
     pub(super) fn done(output: Carried) -> Record {
@@ -109,8 +122,9 @@ impl Record {
     pub(super) fn encode(&self) -> Bytes {
         let (output, inline) = Packed::pack(&self.output);
         let output = (self.output != Carried::Inline(Payload::empty())).then_some(output);
-        let Record { ended, reason, recovered, chosen, fork, turn, .. } = self.clone();
-        let json = encode(&Header { ended, output, reason, recovered, chosen, fork, turn });
+        let Record { ended, reason, recovered, chosen, fork, turn, span, times, .. } = self.clone();
+        let Times { began_ms, done_ms } = times;
+        let json = encode(&Header { ended, output, reason, recovered, chosen, fork, turn, span, began_ms, done_ms });
         let mut bytes = BytesMut::with_capacity(json.len() + 1 + inline.len());
         bytes.put(json);
         bytes.put_u8(b'\n');
@@ -120,12 +134,14 @@ impl Record {
 
     pub(super) fn decode(bytes: &Bytes) -> Option<Record> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let Header { ended, output, reason, recovered, chosen, fork, turn } = decode(&bytes.slice(..end))?;
+        let header: Header = decode(&bytes.slice(..end))?;
+        let Header { ended, output, reason, recovered, chosen, fork, turn, span, began_ms, done_ms } = header;
         let output = match output {
             Some(packed) => packed.unpack(&bytes.slice(end + 1..))?,
             None => Payload::empty().into(),
         };
-        Some(Record { ended, output, reason, recovered, chosen, fork, turn })
+        let times = Times { began_ms, done_ms };
+        Some(Record { ended, output, reason, recovered, chosen, fork, turn, span, times })
     }
 }
 
@@ -139,14 +155,16 @@ pub struct MemberRecord {
     pub output: Carried,
     /// Why it failed.
     pub reason: Option<Reason>,
+    /// The id of the span of the phase in which it ended, if it was traced.
+    pub span: Option<String>,
 }
 
 impl MemberRecord {
     /// Decodes the value of a key in an [`Input`](super::Input); `None` if the machine did not write it.
     #[must_use]
     pub fn decode(value: &Bytes) -> Option<MemberRecord> {
-        let Record { ended, output, reason, .. } = Record::decode(value)?;
-        Some(MemberRecord { ended, output, reason })
+        let Record { ended, output, reason, span, .. } = Record::decode(value)?;
+        Some(MemberRecord { ended, output, reason, span })
     }
 }
 
@@ -167,7 +185,7 @@ mod tests {
         let output = Payload::new(b"\n\xff\n".to_vec()).with_content_type("image/jpeg");
         let reason = Reason { step: 2, name: "f".into(), text: "no".into(), code: "FF0310".into() };
         let records = [
-            Record { turn: Some(3), ..Record::done(output.into()) },
+            Record { turn: Some(3), span: Some("00f067aa0ba902b7".into()), ..Record::done(output.into()) },
             Record { recovered: Some(0), ..Record::failed(reason) },
             Record::replied(Payload::empty().into()),
         ];
@@ -181,5 +199,28 @@ mod tests {
     fn the_encoding_never_changes() {
         let record = Record { turn: Some(0), ..Record::done(Payload::new("x").into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"output\":{\"payload\":{\"inline\":1}},\"turn\":0}\nx");
+
+        let record = Record { times: Times { began_ms: 5, done_ms: 7 }, ..Record::done(Payload::empty().into()) };
+        assert_eq!(record.encode(), "{\"ended\":\"done\",\"began_ms\":5,\"done_ms\":7}\n");
+
+        let reason = Reason { step: 2, name: "f".into(), text: "no".into(), code: "FF0310".into() };
+        let span = Some("00f067aa0ba902b7".to_owned());
+        let record = Record { recovered: Some(1), chosen: Some(0), span, ..Record::failed(reason) };
+        let reason = r#"{"step":2,"name":"f","text":"no","code":"FF0310"}"#;
+        let expected = format!(
+            r#"{{"ended":"failed","reason":{reason},"recovered":1,"chosen":0,"span":"00f067aa0ba902b7"}}{}"#,
+            '\n'
+        );
+        assert_eq!(record.encode(), expected);
+    }
+
+    #[test]
+    fn the_encoding_of_an_end_never_changes() {
+        let over = Over { by: "2@1".into(), outcome: "success".into(), at_ms: 0, record: None };
+        assert_eq!(encode(&over), r#"{"by":"2@1","outcome":"success"}"#);
+        let over = Over { at_ms: 7, record: Some("result/2@1".into()), ..over };
+        let expected = r#"{"by":"2@1","outcome":"success","at_ms":7,"record":"result/2@1"}"#;
+        assert_eq!(encode(&over), expected);
+        assert_eq!(decode(&Bytes::from(expected)), Some(over));
     }
 }

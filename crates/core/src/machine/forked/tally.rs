@@ -36,6 +36,24 @@ pub enum Verdict {
     Replied,
 }
 
+/// How many members of a graph or for-each there are, and how many of them have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Members {
+    /// All. The others add up to it.
+    pub all: u32,
+    /// Those that have not begun, or may not have because the request is paused or parked.
+    pub waiting: u32,
+    /// Those that have begun and not ended.
+    pub running: u32,
+    /// Those that succeeded.
+    pub done: u32,
+    /// Those that failed.
+    pub failed: u32,
+    /// Those that will not end any more, because they are not needed.
+    pub stopped: u32,
+}
+
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
@@ -81,6 +99,22 @@ impl Tally {
         }
     }
 
+    /// How far the members are, for those who look at a request. `begun` has those that have begun and are not counted here yet,
+    /// and how each has ended, if it has.
+    pub(super) fn count(&self, all: u32, begun: impl IntoIterator<Item = Option<Ended>>) -> Members {
+        let Tally { done, failed, not_begun: stopped, .. } = *self;
+        let mut members = Members { all, waiting: 0, running: 0, done, failed, stopped };
+        for ended in begun {
+            match ended {
+                Some(Ended::Done) => members.done += 1,
+                Some(Ended::Failed | Ended::Replied) => members.failed += 1,
+                None => members.running += 1,
+            }
+        }
+        let Members { running, done, failed, stopped, .. } = members;
+        Members { waiting: all.saturating_sub(running + done + failed + stopped), ..members }
+    }
+
     fn decide(mut self, terms: &Terms) -> Tally {
         let open = terms.members.saturating_sub(self.done + self.failed + self.not_begun);
         let succeeds = terms.policy.decide(self.done, self.failed, open);
@@ -109,8 +143,8 @@ impl Tally {
         }
     }
 
-    /// The members that begin because `member` has ended and has the entry with this number.
-    pub(super) fn next(&self, composite: &Composite, terms: &Terms, number: u32, member: u32) -> Vec<u32> {
+    /// The members that begin because `member` has ended, which this tally counts last.
+    pub(super) fn next(&self, composite: &Composite, terms: &Terms, member: u32) -> Vec<u32> {
         match composite.kind() {
             CompositeKind::Graph => {
                 let ready = |branch: &usize| {
@@ -120,41 +154,51 @@ impl Tally {
                 let ready = composite.successors(member as usize).filter(ready);
                 ready.filter_map(|branch| u32::try_from(branch).ok()).collect()
             }
-            // Each entry frees one slot, so one item begins. Entries are numbered without gaps, so no item is left out.
+            // Each member that ends frees one slot, so one item begins. Each is counted once, so no item is left out.
             _ => {
-                let next = terms.at_most.saturating_add(number);
+                let ended_before = (self.done + self.failed).saturating_sub(1);
+                let next = terms.at_most.saturating_add(ended_before);
                 (next < terms.members).then_some(next).into_iter().collect()
             }
         }
     }
 
-    /// The outcome of each member at the time when this tally decided the join. `entries` has the members of all entries up to
-    /// that one, if they [are needed](Tally::needs_entries).
-    pub(super) fn members(&self, composite: &Composite, terms: &Terms, entries: &[(u32, Ended)]) -> Vec<MemberOutcome> {
+    /// The outcome of each member at the time when this tally decided the join. `entries` has the members of each entry up to
+    /// the deciding one. The earlier ones may be left out, unless they [are needed](Tally::needs_entries).
+    pub(super) fn members(
+        &self,
+        composite: &Composite,
+        terms: &Terms,
+        entries: &[Vec<(u32, Ended)>],
+    ) -> Vec<MemberOutcome> {
+        let (deciding, before) = match entries.split_last() {
+            Some((deciding, before)) => (&deciding[..], before),
+            None => (&[][..], entries),
+        };
         if composite.kind() == CompositeKind::Graph {
+            // The members of the deciding entry begin no others.
+            let decides = |branch: usize| deciding.iter().any(|(member, _)| *member as usize == branch);
+            let begins = |other: &usize| self.letter(*other) == letter::DONE && !decides(*other);
             let outcome = |branch: usize| match self.letter(branch) {
                 letter::DONE => MemberOutcome::Done,
                 letter::FAILED => MemberOutcome::Failed,
                 letter::NOT_BEGUN => MemberOutcome::NotBegun,
-                _ => {
-                    let after = composite.branches()[branch].after();
-                    let begun = after.iter().all(|other| self.letter(*other) == letter::DONE);
-                    if begun { MemberOutcome::Dropped } else { MemberOutcome::NotBegun }
-                }
+                _ if composite.branches()[branch].after().iter().all(begins) => MemberOutcome::Dropped,
+                _ => MemberOutcome::NotBegun,
             };
             return (0..composite.branches().len()).map(outcome).collect();
         }
         if self.done == terms.members {
             return vec![MemberOutcome::Done; terms.members as usize];
         }
-        // The deciding entry begins no item. If the join is decided at the fork, no item begins at all.
+        // Each member of an earlier entry began an item. If the join is decided at the fork, no item begins at all.
         let begun = match entries.len() {
             0 => 0,
-            ended => terms.at_most as usize + ended - 1,
+            _ => terms.at_most as usize + before.iter().map(Vec::len).sum::<usize>(),
         };
         let mut members = vec![MemberOutcome::NotBegun; terms.members as usize];
         members.iter_mut().take(begun).for_each(|member| *member = MemberOutcome::Dropped);
-        for (member, ended) in entries {
+        for (member, ended) in entries.iter().flatten() {
             members[*member as usize] = match ended {
                 Ended::Done => MemberOutcome::Done,
                 Ended::Failed | Ended::Replied => MemberOutcome::Failed,
@@ -163,7 +207,7 @@ impl Tally {
         members
     }
 
-    /// Whether the outcome of each member cannot be determined without the entries before this one.
+    /// Whether the outcome of each member cannot be determined without the entries before the deciding one.
     pub(super) fn needs_entries(&self, terms: &Terms) -> bool {
         self.branches.is_empty() && self.done != terms.members
     }

@@ -12,7 +12,9 @@ use faasflow_http::drain;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
+use super::watches::Watches;
 use crate::answer::{busy, refusal};
 use crate::store::{Scope, Store};
 use crate::tokens::Tokens;
@@ -24,11 +26,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct StateAccess {
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
+    pub(crate) watches: Watches,
+    /// Cancelled when the gateway stops and all functions have ended.
+    pub(crate) silent: CancellationToken,
 }
 
 /// The function that asks.
 #[derive(Clone)]
-pub(super) struct Caller(String);
+pub(super) struct Caller(pub(super) String);
 
 /// Refuses requests without the token of a function.
 pub(super) async fn admit(State(access): State<Arc<StateAccess>>, mut request: Request, next: Next) -> Response {
@@ -55,6 +60,10 @@ pub(super) struct Named {
 }
 
 impl Named {
+    pub(super) fn new(flow: String, request: String) -> Named {
+        Named { flow, request }
+    }
+
     pub(super) fn scope(self, Caller(function): Caller) -> Result<Scope, Box<Response>> {
         short(api::FLOW_PARAMETER, &self.flow)?;
         short(api::REQUEST_PARAMETER, &self.request)?;
@@ -73,6 +82,20 @@ pub(super) fn short(what: &str, text: &str) -> Result<(), Box<Response>> {
 
 pub(super) fn bad_parameter(text: impl Into<String>) -> Box<Response> {
     Box::new(refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, text))
+}
+
+/// Reads a parameter that is a number.
+pub(super) fn number(what: &str, text: &str) -> Result<u64, Box<Response>> {
+    text.parse().map_err(|_| bad_parameter(format!("`{what}` is a number of milliseconds")))
+}
+
+/// Reads the limit of a listing.
+pub(super) fn limit(text: Option<&str>, default: usize, most: usize) -> Result<usize, Box<Response>> {
+    match text.map(str::parse) {
+        None => Ok(default),
+        Some(Ok(limit)) if (1..=most).contains(&limit) => Ok(limit),
+        Some(_) => Err(bad_parameter(format!("`{}` is a number from 1 to {most}", api::LIMIT_PARAMETER))),
+    }
 }
 
 /// Waits for the turn of a request, or refuses it.

@@ -10,7 +10,7 @@ use faasflow_admin::state::{self as api, StateKey, StateListing, StateStore};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::access::{Caller, Named, StateAccess, answer, bad_parameter, turn};
+use super::access::{Caller, Named, StateAccess, answer, limit, number, turn};
 use crate::disk::store_answer as failed;
 use crate::http::system::extract::Parameters;
 
@@ -42,11 +42,7 @@ pub(super) async fn keys(
     Parameters(listing): Parameters<Listing>,
 ) -> Response {
     let list = async {
-        let limit = match listing.limit.as_deref().map(str::parse) {
-            None => LISTED,
-            Some(Ok(limit)) if (1..=MOST_LISTED).contains(&limit) => limit,
-            Some(_) => return Err(bad_parameter(format!("`limit` is a number from 1 to {MOST_LISTED}"))),
-        };
+        let limit = limit(listing.limit.as_deref(), LISTED, MOST_LISTED)?;
         let scope = listing.named.scope(caller)?;
         let _turn = turn(&access.store).await?;
         let mut found = access.store.keys(scope, listing.after, limit + 1).await.map_err(|error| failed(&error))?;
@@ -77,11 +73,8 @@ pub(super) async fn end(
     Parameters(ending): Parameters<Ending>,
 ) -> Response {
     let end = async {
-        let keep_for = match ending.keep_ms.as_deref().map(str::parse) {
-            None => None,
-            Some(Ok(ms)) => Some(Duration::from_millis(ms)),
-            Some(Err(_)) => return Err(bad_parameter("`keep_ms` is a number of milliseconds")),
-        };
+        let keep_ms = ending.keep_ms.as_deref().map(|text| number(api::KEEP_PARAMETER, text)).transpose()?;
+        let keep_for = keep_ms.map(Duration::from_millis);
         let scope = ending.named.scope(caller)?;
         let _turn = turn(&access.store).await?;
         access.store.end(scope, keep_for).await.map_err(|error| failed(&error))?;

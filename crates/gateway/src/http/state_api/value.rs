@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use faasflow_admin::state::KEY_PARAMETER;
+use faasflow_admin::state::{KEY_PARAMETER, STARTED_PARAMETER};
 use faasflow_core::{chain, code};
 use faasflow_http::drain;
 use futures_util::StreamExt as _;
@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
-use super::access::{Caller, Named, PATIENCE, StateAccess, answer, bad_parameter, short, turn};
+use super::access::{Caller, Named, PATIENCE, StateAccess, answer, bad_parameter, number, short, turn};
 use crate::answer::refusal;
 use crate::disk::store_answer as failed;
 use crate::http::system::extract::Parameters;
@@ -35,6 +35,14 @@ impl NamedValue {
         short(KEY_PARAMETER, &self.key)?;
         Ok((self.named.scope(caller)?, self.key))
     }
+}
+
+/// The value with which a request begins.
+#[derive(Deserialize)]
+pub(super) struct Beginning {
+    #[serde(flatten)]
+    value: NamedValue,
+    started_ms: String,
 }
 
 /// Answers with the value and its version, or 204 if there is none.
@@ -79,7 +87,7 @@ pub(super) async fn write(
     Parameters(named): Parameters<NamedValue>,
     request: Request,
 ) -> Response {
-    answer(write_value(&access.store, caller, named, request, |_| Ok(Condition::Always)).await)
+    answer(write_value(&access.store, caller, named, request, |_| Ok((Condition::Always, None))).await)
 }
 
 /// Writes a value if the condition in the headers holds. It is a POST, because clients and proxies may repeat a PUT whose answer
@@ -90,7 +98,18 @@ pub(super) async fn write_if(
     Parameters(named): Parameters<NamedValue>,
     request: Request,
 ) -> Response {
-    answer(write_value(&access.store, caller, named, request, condition).await)
+    answer(write_value(&access.store, caller, named, request, |headers| Ok((condition(headers)?, None))).await)
+}
+
+/// Writes a value if there is none, and lists the request as running.
+pub(super) async fn begin(
+    State(access): State<Arc<StateAccess>>,
+    Extension(caller): Extension<Caller>,
+    Parameters(beginning): Parameters<Beginning>,
+    request: Request,
+) -> Response {
+    let absent = |_: &HeaderMap| Ok((Condition::Absent, Some(number(STARTED_PARAMETER, &beginning.started_ms)?)));
+    answer(write_value(&access.store, caller, beginning.value, request, absent).await)
 }
 
 /// Removes a value. It is not an error if there is none.
@@ -123,12 +142,12 @@ async fn write_value(
     caller: Caller,
     named: NamedValue,
     request: Request,
-    condition: impl FnOnce(&HeaderMap) -> Result<Condition, Box<Response>>,
+    condition: impl FnOnce(&HeaderMap) -> Result<(Condition, Option<u64>), Box<Response>>,
 ) -> Result<Response, Box<Response>> {
     let (parts, mut body) = request.into_parts();
     let written = async {
         let (scope, key) = named.split(caller)?;
-        let condition = condition(&parts.headers)?;
+        let (condition, started_ms) = condition(&parts.headers)?;
         let limit = store.limits().max_value;
         if let Some(size) = announced(&parts.headers).filter(|size| *size > limit) {
             return Err(Box::new(failed(&StoreError::TooLarge { size: Some(size), limit })));
@@ -136,7 +155,7 @@ async fn write_value(
         let _turn = turn(store).await?;
         let mut value = store.begin();
         receive(&mut body, &mut value).await?;
-        value.write(scope, key, condition).await.map_err(|error| Box::new(failed(&error)))
+        value.write(scope, key, condition, started_ms).await.map_err(|error| Box::new(failed(&error)))
     };
     match written.await {
         Ok(Some(version)) => {

@@ -54,7 +54,7 @@ async fn object(body: Body) -> Result<Bytes, Box<Response>> {
     }
 }
 
-async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
+pub(super) async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
     match read_body(&mut body, LARGEST, WITHIN).await {
         Ok(bytes) => Ok(bytes),
         Err(error) => {

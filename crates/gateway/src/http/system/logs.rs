@@ -53,10 +53,10 @@ impl LogQuery {
                 );
             }
             "" => None,
-            text => Some(RequestId::parse(text).ok_or_else(|| {
-                "`request` is not the id of a request: an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`"
-                    .to_owned()
-            })?),
+            text => Some(
+                RequestId::parse(text)
+                    .ok_or_else(|| format!("`request` is not the id of a request: an id has {}", RequestId::FORM))?,
+            ),
         };
         let tail = match self.tail.as_str() {
             "" => 0,

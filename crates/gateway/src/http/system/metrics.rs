@@ -21,6 +21,7 @@ use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
+use crate::store::Store;
 
 /// How long a function may take to send its metrics, and how large they may be, in bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ pub(crate) struct Gauges {
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
+    pub(crate) store: Store,
 }
 
 pub(super) async fn of_gateway(State(gauges): State<Arc<Gauges>>) -> Response {
@@ -39,7 +41,9 @@ pub(super) async fn of_gateway(State(gauges): State<Arc<Gauges>>) -> Response {
         Ok(stats) => stats,
         Err(error) => return disk::queue_answer(&error, ""),
     };
-    let text = gauges.metrics.text(&gauges.functions, &stats, &gauges.budget);
+    // The other metrics are worth having even if the file of the store cannot be read.
+    let store = gauges.store.metrics().await.unwrap_or_default();
+    let text = gauges.metrics.text(&gauges.functions, &stats, &gauges.budget, store);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

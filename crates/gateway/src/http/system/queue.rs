@@ -118,6 +118,7 @@ fn stats_to_admin(stats: QueueStats) -> admin::QueueStats {
     converted.delivered = stats.totals.delivered;
     converted.retried = stats.totals.retried;
     converted.dead = stats.totals.dead;
+    converted.dead_letters_removed = stats.totals.letters_removed;
     converted
 }
 

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::CompositeIndex;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::{Input, MemberRecord, Verdict};
 use faasflow_core::state::Key;
-use faasflow_core::{MemberOutcome, MemberResult, Payload};
+use faasflow_core::{Error, MemberOutcome, MemberResult, Payload};
+use faasflow_http::Share;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::chunk;
 use super::perform::{Begin, Performer, Stop};
+use crate::observers::Event;
 use crate::step::{Unanswered, outputs_before};
+
+/// What became of members, and the share of the bytes in flight that their outputs have.
+type Gathered = (Vec<MemberResult>, Share);
 
 /// How many outputs are fetched at once.
 const AT_ONCE: usize = 16;
@@ -36,8 +42,10 @@ impl<'a> Performer<'a> {
                     let record = self.read(key).await?.ok_or_else(|| self.not_shown(key))?;
                     return Ok(Begin::Reply(self.decode(&record, key)?.output));
                 }
-                let results = self.results(members).await?;
-                self.begin_join(composite, verdict, results).await
+                match self.results(members).await? {
+                    Ok((results, _room)) => self.begin_join(composite, verdict, results).await,
+                    Err(kind) => Ok(self.not_begun(composite, kind)),
+                }
             }
             other => unreachable!("the driver does not know the input {other:?}"),
         }
@@ -70,34 +78,66 @@ impl<'a> Performer<'a> {
         let (composite, _) = owner.expect("a branch of a graph has an owner");
         let (indices, keys): (Vec<usize>, Vec<Key>) = branches.into_iter().unzip();
         let members = keys.into_iter().map(|key| (MemberOutcome::Done, key)).collect();
-        let results = self.results(members).await?;
-        match outputs_before(flow, composite, indices.into_iter().zip(results)) {
-            Ok(payload) => Ok(Begin::Steps(payload)),
-            Err(error) => {
-                let kind = FailureKind::Handler(Arc::new(error));
-                Ok(Begin::Failure(self.execution.composite_failed(flow, composite, kind, Payload::empty())))
-            }
-        }
+        let outputs = match self.results(members).await? {
+            Ok((results, _room)) => outputs_before(flow, composite, indices.into_iter().zip(results)),
+            Err(kind) => Err(kind),
+        };
+        Ok(outputs.map_or_else(|kind| self.not_begun(composite, kind), Begin::Steps))
     }
 
-    /// What became of each member, with its output or the reason of its failure.
-    async fn results(&self, members: Vec<(MemberOutcome, Key)>) -> Result<Vec<MemberResult>, Stop<'a>> {
+    fn not_begun(&self, composite: CompositeIndex, kind: FailureKind) -> Begin {
+        let flow = &self.instance.flow;
+        Begin::Failure(self.execution.composite_failed(flow, composite, kind, Payload::empty()))
+    }
+
+    /// What became of each member, with its output or the reason of its failure. The outputs have a share of the bytes in
+    /// flight. The inner error means that there can never be room for all of them.
+    async fn results(&self, members: Vec<(MemberOutcome, Key)>) -> Result<Result<Gathered, FailureKind>, Stop<'a>> {
         let is_recorded = |outcome| matches!(outcome, MemberOutcome::Done | MemberOutcome::Failed);
         let keys: Vec<Key> =
             members.iter().filter(|(outcome, _)| is_recorded(*outcome)).map(|(_, key)| key.clone()).collect();
         let mut found = self.read_all(&keys).await?.into_iter();
-        let mut results = Vec::with_capacity(members.len());
+        let (mut spans, mut spans_of_failures) = (Vec::new(), Vec::new());
+        let mut records = Vec::with_capacity(members.len());
+        let mut bytes = 0;
         for (outcome, key) in members {
             let record = if is_recorded(outcome) {
                 let value = found.next().flatten().ok_or_else(|| self.not_shown(&key))?;
-                Some(self.decode(&value, &key)?)
+                let mut record = self.decode(&value, &key)?;
+                match outcome {
+                    MemberOutcome::Failed => spans_of_failures.extend(record.span.take()),
+                    _ => spans.extend(record.span.take()),
+                }
+                bytes += match &record.output {
+                    Carried::Inline(payload) => payload.len() as u64,
+                    Carried::Stored(reference) => reference.bytes(),
+                };
+                Some(record)
             } else {
                 None
             };
-            results.push(self.result(outcome, record));
+            records.push((outcome, record));
+        }
+        spans_of_failures.append(&mut spans);
+        self.execution.observers.emit(&Event::Joined { spans: &spans_of_failures });
+        let mut room = self.instance.budget.request_share();
+        if let Err(full) = room.make_room(bytes).await {
+            return match full.is_temporary() {
+                true => {
+                    Err(self.outage(Outage::new(full.code(), "there is no room for the outputs now", full.to_string())))
+                }
+                false => {
+                    let why = format!(
+                        "the outputs of all branches are too large: {full}; the setting is `max_inflight_bytes`"
+                    );
+                    Ok(Err(FailureKind::Handler(Arc::new(Error::refused(why)))))
+                }
+            };
         }
         // Large outputs are stored apart from their records, and many of them would take too long one after the other.
-        futures_util::stream::iter(results).buffered(AT_ONCE).try_collect().await
+        let results = futures_util::stream::iter(records).map(|(outcome, record)| self.result(outcome, record));
+        let results = results.buffered(AT_ONCE).try_collect().await?;
+        Ok(Ok((results, room)))
     }
 
     fn result(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faasflow_core::Payload;
-use faasflow_core::envelope::List;
+use faasflow_core::envelope::{List, Origin};
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Place};
 use faasflow_core::handler::BoxFuture;
@@ -19,6 +19,7 @@ use super::perform::{Performer, Stop};
 use super::within::start_clock;
 use crate::forward::{NotForwarded, Onward};
 use crate::observers::Activity;
+use crate::records::{Patience, branching};
 use crate::step::{Execution, Unanswered};
 
 /// How many chunks are written at once, and how many tokens are posted at once.
@@ -58,13 +59,25 @@ impl<'a> Performer<'a> {
             }
         }
         let per_chunk = u32::try_from(per_chunk).expect("a chunk has few items");
-        Ok(Ok((count, List { sha256, per_chunk })))
+        Ok(Ok((count, List { sha256, per_chunk, generation: 0 })))
     }
 
     /// Posts tokens. If one is not accepted, the delivery comes again and posts all of them again, under the same call ids.
-    pub(super) async fn post(&self, messages: Vec<Message>) -> Result<(), Stop<'a>> {
+    pub(super) async fn post(&mut self, mut messages: Vec<Message>) -> Result<(), Stop<'a>> {
+        match &messages[..] {
+            [next] if self.goes_on_here(next) => self.onward = messages.pop(),
+            _ => {
+                self.write_results().await?;
+                self.post_to_queue(messages).await?;
+            }
+        }
+        self.has_posted = true;
+        Ok(())
+    }
+
+    async fn post_to_queue(&self, messages: Vec<Message>) -> Result<(), Stop<'a>> {
         let posts = messages.into_iter().map(|mut message| {
-            start_clock(&self.instance.flow, &self.message.place, &mut message);
+            start_clock(self.execution.route, &self.message.place, &mut message);
             self.post_one(message)
         });
         let posted: Result<(), Outage> =
@@ -72,11 +85,23 @@ impl<'a> Performer<'a> {
         posted.map_err(|outage| Stop::Outage(Activity::Executing(&self.message.place), outage))
     }
 
+    /// Whether the next phase can be executed in the same invocation: because a caller waits for the end of the request, and the
+    /// token is the only one of the request.
+    fn goes_on_here(&self, next: &Message) -> bool {
+        let is_single = next.origin == Origin::Token && next.place.path().is_empty();
+        // What is executed here next belongs to the deployed definition.
+        let is_deployed = self.execution.route.earlier().is_none();
+        is_single
+            && is_deployed
+            && self.message.place.path().is_empty()
+            && self.caller_waits.is_some_and(Patience::is_left)
+    }
+
     fn post_one(&self, message: Message) -> BoxFuture<'_, Result<(), Outage>> {
         Box::pin(async move {
-            let branching = Some(message.branching());
-            let onward = Onward { place: &message.place, payload: &message.payload, branching };
-            let Execution { context, deadline, observers, .. } = self.execution;
+            let Execution { context, deadline, observers, route, .. } = self.execution;
+            let (branching, plan) = (branching(route.plan(), &message), Some(route.plan()));
+            let onward = Onward { place: &message.place, payload: &message.payload, branching, call_id: None, plan };
             let posted = self.instance.forward(context, onward, deadline, observers).await;
             posted.map_err(|not_forwarded| match not_forwarded {
                 NotForwarded::Transient(outage) => outage,

@@ -1,20 +1,22 @@
 //! Performs the effects of one delivery.
 
-use std::sync::Arc;
-
 use faasflow_core::code::Code;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Follow, Segment};
-use faasflow_core::machine::forked::{Answer, Effect, Input, Message, Ran, Reason, Resolved};
+use faasflow_core::machine::forked::{Answer, Effect, Input, Message, Ran, Reason, Resolved, Times, posted_key};
 use faasflow_core::machine::{Outage, Unfit};
 use faasflow_core::state::Scope;
 use faasflow_core::{Failure, Payload, Resolution};
+use faasflow_http::now_ms;
 
 use super::within::Limit;
+use crate::delivery::drive::segment;
 use crate::delivery::remedy::with_help;
 use crate::instance::Instance;
+use crate::joins::Turn;
 use crate::observers::{Activity, Event, Origin};
+use crate::records::Patience;
 use crate::retrying_state::RetryingState;
 use crate::step::{Execution, SegmentResult, Unanswered};
 
@@ -32,6 +34,16 @@ pub(super) struct Performer<'a> {
     pub(super) ended_with: Option<(Payload, Option<Code>)>,
     /// How many writes in a row had no answer.
     pub(super) unknown: u32,
+    /// The turn to enter the join, from the moment when the steps have ended.
+    pub(super) turn: Option<Turn>,
+    /// Whether what follows the phase has been posted.
+    pub(super) has_posted: bool,
+    /// The caller that waits for the end of the request, if one does.
+    pub(super) caller_waits: Option<&'a Patience>,
+    /// The next phase, if it is executed in the same invocation.
+    pub(super) onward: Option<Message>,
+    /// Whether this delivery has done anything but read.
+    pub(super) acted: bool,
 }
 
 /// Why a delivery goes no further.
@@ -53,22 +65,62 @@ pub(super) enum Begin {
 }
 
 impl<'a> Performer<'a> {
-    pub(super) fn new(instance: &'a Instance, message: &'a Message, execution: &'a Execution<'a>) -> Performer<'a> {
+    pub(super) fn new(
+        instance: &'a Instance,
+        message: &'a Message,
+        execution: &'a Execution<'a>,
+        caller_waits: Option<&'a Patience>,
+    ) -> Performer<'a> {
         let scope = execution.context.request().scope();
         let output = Payload::empty();
-        Performer { instance, message, execution, scope, output, failure: None, ended_with: None, unknown: 0 }
+        Performer {
+            instance,
+            message,
+            execution,
+            scope,
+            output,
+            failure: None,
+            ended_with: None,
+            unknown: 0,
+            turn: None,
+            has_posted: false,
+            caller_waits,
+            onward: None,
+            acted: false,
+        }
     }
 
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<Answer, Stop<'a>> {
+        // Whether something is created depends on what is there.
+        self.acted |= !matches!(
+            effect,
+            Effect::Read(_)
+                | Effect::ReadAll(_)
+                | Effect::CountEntries(_)
+                | Effect::Create(..)
+                | Effect::Enter(_)
+                | Effect::Forget
+        );
         Ok(match effect {
             Effect::Read(key) => Answer::Found(self.read(&key).await?),
-            Effect::ReadAll(keys) => Answer::FoundAll(self.read_all(&keys).await?),
+            Effect::ReadAll(keys) => Answer::FoundAll(self.look(&keys).await?),
+            // What is executed here next has not been posted.
+            Effect::Create(key, value) if self.onward.is_some() && key == posted_key(&self.message.place) => {
+                Answer::Stands(value)
+            }
+            Effect::Create(key, value) if self.may_write_later(&key) => self.write_later(key, value),
+            Effect::Create(key, value) if self.has_unwritten() => self.create_last(key, value).await?,
             Effect::Create(key, value) => self.create(&key, value).await?,
-            Effect::Execute(input) => Answer::Ran(self.execute(input).await?),
+            Effect::CountEntries(fork) => {
+                let join = self.instance.joins.of(&self.scope.request, &fork);
+                self.turn = join.take_turn().await;
+                Answer::Entries(self.turn.as_ref().and_then(Turn::entries))
+            }
+            Effect::Enter(entrant) => self.enter(*entrant).await?,
+            Effect::Execute(input) => self.execute_timed(input).await?,
             Effect::Ask(body) => {
                 let failure = self.failure.clone().expect("a handler is asked about a failure of this delivery");
-                let context = self.instance.at_the_end(self.execution);
-                let asked = self.execution.ask_handler_of(&self.instance.flow, body, context, &failure).await;
+                let asked = self.execution.ask_handler_of(&self.instance.flow, body, &failure).await;
                 let resolution = asked.map_err(|outage| Stop::Outage(Activity::Handling, outage))?;
                 Answer::Resolved(self.resolved(resolution).await?)
             }
@@ -79,10 +131,7 @@ impl<'a> Performer<'a> {
                 Answer::Done
             }
             Effect::Report(outcome, ending) => {
-                let (payload, code) = self.payload_of(&ending).await?;
-                let reported = self.instance.report(self.execution, outcome, &payload).await;
-                self.ended_with = Some((payload, code));
-                reported.map_err(|outage| Stop::Outage(Activity::Reporting(outcome), outage))?;
+                self.report(outcome, &ending).await?;
                 Answer::Done
             }
             Effect::Finally(outcome, on_outage) => {
@@ -94,30 +143,46 @@ impl<'a> Performer<'a> {
                 self.instance.forget(self.execution).await;
                 Answer::Done
             }
+            Effect::Retire(outcome) => {
+                self.retire(outcome).await;
+                Answer::Done
+            }
             other => unreachable!("the driver does not know the effect {other:?}"),
         })
     }
 
     /// The state manager. Each operation gets the time that is left for the end of the delivery, which is at least a second
     /// even if a handler has used up all of it.
-    pub(super) fn manager(&self) -> Arc<RetryingState> {
+    pub(super) fn manager(&self) -> RetryingState {
         let until = self.execution.deadline.state_in_ending();
-        self.instance.retrying_state(until).expect("a flow that needs a state manager does not start without one")
+        let manager = self.instance.store(until);
+        let manager = manager.expect("a flow that needs a state manager does not start without one");
+        manager.noting(self.execution.outage.clone())
     }
 
     pub(super) fn outage(&self, outage: Outage) -> Stop<'a> {
         Stop::Outage(Activity::Executing(&self.message.place), outage)
     }
 
-    /// The segment of the place. The machine has checked that it exists.
+    /// The deployed segment of the place. The machine has checked that it exists.
     pub(super) fn segment(&self) -> &'a Segment {
-        self.instance.segment(&self.message.place)
+        segment(self.execution.route, &self.message.place)
+    }
+
+    async fn execute_timed(&mut self, input: Input) -> Result<Answer, Stop<'a>> {
+        let began_ms = now_ms();
+        let ran = self.execute(input).await?;
+        let times = match self.message.remembered {
+            true => Times { began_ms, done_ms: now_ms() },
+            false => Times::default(),
+        };
+        Ok(Answer::Ran(ran, times))
     }
 
     async fn execute(&mut self, input: Input) -> Result<Ran, Stop<'a>> {
         self.execution.observers.emit(&Event::PhaseBegun { place: &self.message.place });
         let payload = match self.begin(input).await? {
-            Begin::Steps(payload) => match Limit::of_token(&self.instance.flow, self.message) {
+            Begin::Steps(payload) => match Limit::of_token(self.execution.route, self.message) {
                 Some(limit) if limit.is_over() => {
                     let failure = self.too_late(limit, payload);
                     return Ok(Ran::Failed(self.failed(failure, Origin::Step)));
@@ -128,7 +193,7 @@ impl<'a> Performer<'a> {
             Begin::Reply(carried) => return Ok(Ran::Replied(carried)),
         };
         let segment = self.segment();
-        match self.execution.run(&self.instance.flow, segment, payload).await {
+        match self.writing_meanwhile(self.execution.run(&self.instance.flow, segment, payload)).await? {
             SegmentResult::Done(payload) => {
                 // The items are written by themselves, so the list as a whole need not be.
                 let is_split = matches!(segment.follow(), Follow::Fork(composite) if self.is_for_each(*composite));

@@ -1,53 +1,34 @@
 //! What a request with branches reads from its state manager, and creates there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_core::Payload;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
-use faasflow_core::handler::BoxFuture;
-use faasflow_core::machine::forked::Answer;
+use faasflow_core::machine::forked::{Answer, Entrant};
 use faasflow_core::machine::{Outage, Unfit};
 use faasflow_core::state::{Condition, Key, StateError, StateManager as _, StateManagerExt as _};
-use faasflow_core::{Payload, chain};
-use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::perform::{Performer, Stop};
 use crate::forward::NoPayload;
+use crate::joins::{Part, Waiting};
 use crate::observers::Event;
+use crate::retrying_state::{PAUSE, UNKNOWN_IN_A_ROW};
 
 /// The largest output that is kept in a record, in bytes. A larger one is stored by itself, and the record refers to it.
 const INLINE: usize = 64 * 1024;
-/// How many keys are read at once.
-const KEYS_AT_ONCE: usize = 64;
-/// How many such reads are under way at once.
-const READS_AT_ONCE: usize = 8;
-/// How often a write may end without an answer in a row before the delivery is given up.
-const UNKNOWN_IN_A_ROW: u32 = 3;
-/// The pause after a write without an answer, before the key is read back.
-const PAUSE: Duration = Duration::from_millis(50);
 
 impl<'a> Performer<'a> {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Bytes>, Stop<'a>> {
+        if let Some(value) = self.turn.as_ref().and_then(|turn| turn.value(key)) {
+            return Ok(Some(value));
+        }
         self.manager().get(&self.scope, key.as_str()).await.map_err(|error| self.unreadable(&error))
     }
 
     pub(super) async fn read_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Stop<'a>> {
-        let reads: Vec<_> = keys.chunks(KEYS_AT_ONCE).map(|keys| self.read_some(keys)).collect();
-        let found: Vec<Vec<_>> = futures_util::stream::iter(reads)
-            .buffered(READS_AT_ONCE)
-            .try_collect()
-            .await
-            .map_err(|error| self.unreadable(&error))?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    fn read_some<'b>(&'b self, keys: &'b [Key]) -> BoxFuture<'b, Result<Vec<Option<Bytes>>, StateError>> {
-        Box::pin(async move {
-            let keys: Vec<&str> = keys.iter().map(Key::as_str).collect();
-            self.manager().get_many(&self.scope, &keys).await
-        })
+        self.manager().read_all(&self.scope, keys).await.map_err(|error| self.unreadable(&error))
     }
 
     pub(super) async fn create(&mut self, key: &Key, value: Bytes) -> Result<Answer, Stop<'a>> {
@@ -55,6 +36,8 @@ impl<'a> Performer<'a> {
         match created {
             Ok(Some(_)) => {
                 self.unknown = 0;
+                self.acted = true;
+                self.count_member(key, &value);
                 return Ok(Answer::Stands(value));
             }
             Ok(None) => {
@@ -76,6 +59,30 @@ impl<'a> Performer<'a> {
         }
         tokio::time::sleep(PAUSE).await;
         Ok(Answer::Unknown)
+    }
+
+    /// Creates an entry of a join, together with other members of this process that are ready for it.
+    pub(super) async fn enter(&mut self, entrant: Entrant) -> Result<Answer, Stop<'a>> {
+        let plan = self.execution.route.plan();
+        let part = match self.turn.take() {
+            Some(turn) => turn.ready(entrant.clone()).await,
+            None => Part::Alone,
+        };
+        let lead = match part {
+            Part::Stands(value) => {
+                self.acted = true;
+                return Ok(Answer::Stands(value));
+            }
+            Part::Unknown => return Ok(Answer::Unknown),
+            Part::Alone => return self.create(entrant.key(), entrant.entry(plan, [])).await,
+            Part::Lead(lead) => lead,
+        };
+        let value = entrant.entry(plan, lead.others().iter().map(Waiting::entrant));
+        let answer = self.create(entrant.key(), value).await?;
+        if let Answer::Stands(value) = &answer {
+            lead.created(&entrant, value);
+        }
+        Ok(answer)
     }
 
     /// The payload of a token or of a record.
@@ -121,6 +128,7 @@ impl<'a> Performer<'a> {
 
     /// The delivery has to come again, whatever the error: to end a request, the machine needs the store as well.
     pub(super) fn unreadable(&self, error: &StateError) -> Stop<'a> {
-        self.outage(Outage::state_unreachable(chain(error)))
+        let manager = self.manager();
+        self.outage(Outage::from_state_error(manager.name(), error))
     }
 }

@@ -1,0 +1,350 @@
+//! The requests of a flow: what has become of them, and what can be done with them.
+//!
+//! A flow function answers with these types below `/_/requests` and at `/_/recover`. The local gateway forwards requests to
+//! [`REQUESTS`](crate::paths::REQUESTS) there, and signs them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the answers in this module. Each answer names its version, and later versions only add fields.
+pub const REQUESTS_VERSION: u32 = 1;
+
+/// What has become of a request: the answer of [`REQUEST`](crate::paths::REQUEST).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FlowRequest {
+    /// The version of the answer: [`REQUESTS_VERSION`].
+    pub version: u32,
+    /// The id of the request.
+    pub id: String,
+    /// The flow that it was sent to.
+    pub flow: String,
+    /// Whether it runs, and how it ended.
+    pub status: RequestStatus,
+    /// How often it was redriven.
+    pub generation: u64,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// When anything was last recorded about it, in milliseconds since the Unix epoch.
+    pub moved_ms: u64,
+    /// When it ended, in milliseconds since the Unix epoch; absent before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// Why it failed, was recovered or is parked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RequestReason>,
+    /// Its places, in the order in which they began. The items of a for-each that have ended are not listed, but counted in
+    /// [`members`](Place::members). Only the first 20 that failed are listed too.
+    pub places: Vec<Place>,
+}
+
+/// Whether a request runs, and how it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RequestStatus {
+    /// It is in progress, or waits in the queue.
+    #[default]
+    Running,
+    /// Somebody has paused it.
+    Paused,
+    /// It waits, because the definition of the flow has changed ahead of it.
+    Parked,
+    /// It has succeeded.
+    Success,
+    /// A step failed, and the failure handler of the flow answered.
+    Recovered,
+    /// It has failed.
+    Failure,
+    /// Somebody has stopped it.
+    Stopped,
+    /// A status that only a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl RequestStatus {
+    /// The status as it is written in answers and in queries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestStatus::Running => "running",
+            RequestStatus::Paused => "paused",
+            RequestStatus::Parked => "parked",
+            RequestStatus::Success => "success",
+            RequestStatus::Recovered => "recovered",
+            RequestStatus::Failure => "failure",
+            RequestStatus::Stopped => "stopped",
+            RequestStatus::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a request with this status has ended. It can only go on if somebody redrives it.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        use RequestStatus::{Failure, Recovered, Stopped, Success};
+        matches!(self, Success | Recovered | Failure | Stopped)
+    }
+}
+
+impl fmt::Display for RequestStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A place: what one invocation of the flow function executes of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Place {
+    /// Where it is in the definition, such as `1`, or `1.0/2` in a branch. After a redrive, the generation follows: `2@1`.
+    pub place: String,
+    /// The branches that it is in, outermost first, and `item-17` for item 17 of a for-each, counted from 1.
+    pub path: Vec<String>,
+    /// The number of its phase, from 1.
+    pub phase: u32,
+    /// The names of its steps.
+    pub steps: Vec<String>,
+    /// How far it is.
+    pub status: PlaceStatus,
+    /// When it began, in milliseconds since the Unix epoch; absent if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
+    /// When it ended, in milliseconds since the Unix epoch; absent before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_ms: Option<u64>,
+    /// How often it was delivered. More than 1 means that deliveries were given up and came again.
+    pub attempts: u32,
+    /// Why it failed, or why its last delivery was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RequestReason>,
+    /// What is recorded of its output, once it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// The branch that it chose, if it ended at a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// The items or branches that come after it, if it ended at a for-each or a graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
+}
+
+/// How far a place is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PlaceStatus {
+    /// It has not ended, and the request is paused or parked. It may still be in progress, because what had begun before goes on.
+    Waiting,
+    /// It is in progress, or waits in the queue.
+    #[default]
+    Running,
+    /// A delivery was given up, and it will be delivered again.
+    Retrying,
+    /// It has succeeded.
+    Done,
+    /// A step failed, and a failure handler gave a result.
+    Recovered,
+    /// It has failed.
+    Failed,
+    /// It has ended the request with an answer of its own.
+    Replied,
+    /// It will not end any more, because it is not needed: the request has ended, or the join after its branch was decided. It
+    /// may never have begun.
+    Stopped,
+    /// A status that only a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl PlaceStatus {
+    /// The status as it is written in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PlaceStatus::Waiting => "waiting",
+            PlaceStatus::Running => "running",
+            PlaceStatus::Retrying => "retrying",
+            PlaceStatus::Done => "done",
+            PlaceStatus::Recovered => "recovered",
+            PlaceStatus::Failed => "failed",
+            PlaceStatus::Replied => "replied",
+            PlaceStatus::Stopped => "stopped",
+            PlaceStatus::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a place with this status has ended.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        use PlaceStatus::{Done, Failed, Recovered, Replied, Stopped};
+        matches!(self, Done | Recovered | Failed | Replied | Stopped)
+    }
+}
+
+impl fmt::Display for PlaceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a request or a place is what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RequestReason {
+    /// The place where it happened. The reason of a place does not repeat it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The number of the step in the flow, as in log lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// The name of the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The reason, as text for people.
+    pub text: String,
+    /// The code of the error, such as `FF0310`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// What is recorded of an output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Output {
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Its content type, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+/// The items of a for-each or the branches of a graph, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Members {
+    /// All items or branches. The other numbers add up to it.
+    pub all: u64,
+    /// Those that have not begun, or may not have because the request is paused or parked.
+    pub waiting: u64,
+    /// Those that are in progress, or wait in the queue.
+    pub running: u64,
+    /// Those that have succeeded.
+    pub done: u64,
+    /// Those that have failed.
+    pub failed: u64,
+    /// Those that will not end any more, because they are not needed.
+    pub stopped: u64,
+}
+
+/// Requests of a flow, newest first: the answer of [`REQUESTS`](crate::paths::REQUESTS).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RequestList {
+    /// The version of the answer: [`REQUESTS_VERSION`].
+    pub version: u32,
+    /// The requests of this page.
+    pub requests: Vec<RequestSummary>,
+    /// Where the next page begins: the parameter `cursor`. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A request in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RequestSummary {
+    /// The id of the request.
+    pub id: String,
+    /// Whether it runs, and how it ended.
+    pub status: RequestStatus,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+}
+
+/// The status of a request after a change: the answer of [`PAUSE`](crate::paths::PAUSE), [`RESUME`](crate::paths::RESUME),
+/// [`STOP`](crate::paths::STOP) and [`REDRIVE_REQUEST`](crate::paths::REDRIVE_REQUEST).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RequestChange {
+    /// The version of the answer: [`REQUESTS_VERSION`].
+    pub version: u32,
+    /// The id of the request.
+    pub id: String,
+    /// Its status now.
+    pub status: RequestStatus,
+    /// How often it was redriven; only in the answer to a redrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// What was done about requests that did not move: the answer of [`RECOVER`](crate::paths::RECOVER).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// The version of the answer: [`REQUESTS_VERSION`].
+    pub version: u32,
+    /// How many requests were looked at.
+    pub looked_at: u64,
+    /// The requests that go on.
+    pub recovered: Vec<RecoveredRequest>,
+    /// The requests that could not be made to go on.
+    pub failed: Vec<UnrecoveredRequest>,
+    /// How many requests were removed because their time is over.
+    pub removed: u64,
+    /// How long a request must not have moved, in milliseconds: what was asked for, or longer because a phase may take longer.
+    pub older_ms: u64,
+    /// Where to go on with another call: the parameter `cursor`. Absent if all requests were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A request that did not move, and goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RecoveredRequest {
+    /// The id of the request.
+    pub id: String,
+    /// How many envelopes were put into the queue for it.
+    pub tokens: u64,
+}
+
+/// A request that did not move, and could not be made to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct UnrecoveredRequest {
+    /// The id of the request.
+    pub id: String,
+    /// Why it does not go on.
+    pub reason: String,
+}
+
+/// Why a flow refuses something about a request: the body of its answers that are errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RequestProblem {
+    /// The id of the request, if the problem is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The reason, as text for people.
+    pub reason: String,
+    /// The code of the error. It is also in the header `X-Faasflow-Error-Code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The status of the request, if that is what the answer is about (409).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<RequestStatus>,
+}

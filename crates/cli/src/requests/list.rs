@@ -1,0 +1,154 @@
+//! `faasflow requests list`
+
+use faasflow_admin::{REQUESTS_VERSION, RequestList, RequestSummary};
+use faasflow_core::{code, counted, duration};
+use faasflow_runtime::log::escaped;
+use http::{Method, StatusCode};
+use serde::Serialize;
+
+use super::api::{grouped, now_ms};
+use super::context::Context;
+use super::timeline::time;
+use crate::args::ListRequests;
+use crate::error::{Exit, Failure};
+use crate::queue::table;
+
+/// How many requests are listed if the command line does not say it.
+const LIMIT: usize = 50;
+/// The largest page of a list.
+const LARGEST_PAGE: usize = 1000;
+
+/// A request, and its flow.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Listed {
+    pub(super) flow: String,
+    #[serde(flatten)]
+    pub(super) summary: RequestSummary,
+}
+
+/// Which requests are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filter<'a> {
+    pub(super) status: Option<&'a str>,
+    pub(super) since: Option<std::time::Duration>,
+    pub(super) limit: usize,
+}
+
+/// The requests of flows, newest first.
+pub(super) struct Found {
+    pub(super) requests: Vec<Listed>,
+    /// Whether there are more than were wanted.
+    pub(super) more: bool,
+    /// Why a flow could not be asked.
+    pub(super) failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Document {
+    version: u32,
+    requests: Vec<Listed>,
+}
+
+pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<(), Failure> {
+    let limit = if list.all { usize::MAX } else { list.limit.unwrap_or(LIMIT) };
+    let filter = Filter { status: list.status.as_deref(), since: list.since, limit };
+    let Found { requests, more, failures } = find(context, list.flow.as_deref(), filter).await?;
+    let count = requests.len() as u64;
+    if list.json {
+        let document = Document { version: REQUESTS_VERSION, requests };
+        say!("{}", serde_json::to_string_pretty(&document).expect("it is plain data"));
+    } else {
+        print(&requests)?;
+        match (count, more) {
+            (0, _) if failures.is_empty() => eprintln!("There are no such requests."),
+            (0, _) => {}
+            (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
+            (_, false) => eprintln!("{}. Show one with `faasflow requests show ID`.", counted(count, "request")),
+        }
+    }
+    all(failures)
+}
+
+/// Fails if there are failures, with all of them.
+pub(super) fn all(failures: Vec<Failure>) -> Result<(), Failure> {
+    let problems: Vec<_> = failures
+        .into_iter()
+        .flat_map(|failure| match failure {
+            Failure::Problems { problems, .. } => problems,
+            Failure::Closed => Vec::new(),
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Failed, problems)) }
+}
+
+/// Prints requests as a table.
+pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
+    let now_ms = now_ms();
+    let rows = requests.iter().map(|listed| {
+        let RequestSummary { id, status, started_ms, .. } = &listed.summary;
+        let ago = format!("{} ago", time(now_ms.saturating_sub(*started_ms)));
+        vec![escaped(id).into_owned(), listed.flow.clone(), status.to_string(), ago]
+    });
+    table(&["ID", "FLOW", "STATUS", "STARTED"], &rows.collect::<Vec<_>>())
+}
+
+/// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.
+pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filter<'_>) -> Result<Found, Failure> {
+    let mut found = Found { requests: Vec::new(), more: false, failures: Vec::new() };
+    let mut failures = Vec::new();
+    for name in context.flows(flow).await? {
+        match of_flow(context, &name, filter, flow.is_some()).await {
+            Ok(Some((requests, more))) => {
+                found.more |= more;
+                let listed = |summary| Listed { flow: name.clone(), summary };
+                found.requests.extend(requests.into_iter().map(listed));
+            }
+            // Such flows are usual beside others: those without a queue.
+            Ok(None) => context.tell_without_records(&name),
+            Err(failure) if flow.is_some() || is_about_all(&failure) => return Err(failure),
+            Err(failure) if context.is_left_out(&name, &failure) => {}
+            Err(failure) => failures.push((name, failure)),
+        }
+    }
+    found.failures = grouped(failures);
+    found.requests.sort_by_key(|listed| std::cmp::Reverse(listed.summary.started_ms));
+    found.more |= found.requests.len() > filter.limit;
+    found.requests.truncate(filter.limit);
+    Ok(found)
+}
+
+/// Whether no flow can be asked, for the same reason.
+pub(super) fn is_about_all(failure: &Failure) -> bool {
+    let is_unreachable = matches!(failure, Failure::Problems { exit: Exit::Unreachable, .. });
+    is_unreachable || failure.has_code(code::ACCESS_DENIED) || failure.has_code(code::GATEWAY_REFUSES)
+}
+
+/// The requests of a flow, and whether there are more. `None` if it does not remember them, unless that is a failure because the
+/// command line names it.
+async fn of_flow(
+    context: &Context<'_>,
+    flow: &str,
+    filter: Filter<'_>,
+    is_named: bool,
+) -> Result<Option<(Vec<RequestSummary>, bool)>, Failure> {
+    let (mut requests, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(filter.status.map(|status| ("status", status)));
+        query.extend_pairs(filter.since.map(|since| ("since", duration::format(since))));
+        let page = (filter.limit - requests.len()).min(LARGEST_PAGE);
+        query.append_pair("limit", &page.to_string());
+        query.extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
+        let target = format!("/requests?{}", query.finish());
+        let answer = context.api.send(Method::GET, flow, &target, None).await?;
+        if answer.status == StatusCode::NOT_IMPLEMENTED && !is_named {
+            return Ok(None);
+        }
+        let list: RequestList = context.api.read(&answer, flow, "list its requests")?;
+        requests.extend(list.requests);
+        match list.cursor {
+            Some(next) if requests.len() < filter.limit && cursor.as_ref() != Some(&next) => cursor = Some(next),
+            next => return Ok(Some((requests, next.is_some()))),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Finds out from the store what has become of a request that is remembered.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::envelope::{Carried, Origin, Terms};
+use crate::graph::{CompositeIndex, CompositeKind, Follow, Place};
+use crate::machine::Route;
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+use crate::state::{Key, layout};
+
+use super::control::Control;
+use super::ended::Ended;
+use super::entry::Entry;
+use super::flaw::Flaw;
+use super::journal::Journal;
+use super::message::Message;
+use super::parked::Parked;
+use super::proceed::Walk;
+use super::progress::{End, FAILED, PlaceProgress, Progress, Standing, progress};
+use super::record::{Over, Record, decode};
+use super::tally::Tally;
+use super::times::Times;
+use super::tried::Tried;
+
+/// What has become of a request, or the keys that have to be read to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Survey {
+    /// These keys have to be read.
+    Needs(Vec<Key>),
+    /// The progress of the request.
+    Progress(Box<Progress>),
+    /// The value of this key cannot be read by this version, so the progress is unknown.
+    Unreadable(Key),
+}
+
+/// How many entries of a join are read at first. Each further step reads as many as are known by then.
+const ENTRIES: u32 = 64;
+
+/// Finds out what has become of a request. `first` is its [first token](Message::fresh) in its current generation, and `found`
+/// contains what was read so far: each key that this function asked for, with its value if it exists.
+///
+/// Call it again with more keys until it returns the progress. It asks for the keys of different branches together, so
+/// one answer may name many keys.
+#[must_use]
+pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashMap<Key, Option<Bytes>>) -> Survey {
+    let mut surveyor = Surveyor { route: route.into(), found, seen: Seen::default() };
+    let generation = first.place.generation();
+    let control = surveyor.look(layout::control());
+    let over = surveyor.look(layout::over(generation));
+    let finished = surveyor.look(layout::finished(generation));
+    let parked = surveyor.look(layout::parked());
+    surveyor.visit(first.clone(), true);
+    let control =
+        surveyor.decoded(layout::control(), control, |value| Control::decode(Some(value))).unwrap_or_default();
+    let over = surveyor.decoded(layout::over(generation), over, |value| {
+        decode(value).filter(|over: &Over| over.outcome.parse::<Outcome>().is_ok())
+    });
+    let parked = surveyor.decoded(layout::parked(), parked, Parked::decode);
+    let held = surveyor.held(control.pauses());
+    let Seen { needs, unreadable, mut places, mut open, mut moved_ms } = surveyor.seen;
+    if let Some(key) = unreadable {
+        return Survey::Unreadable(key);
+    }
+    if !needs.is_empty() {
+        return Survey::Needs(needs);
+    }
+    let end = over.map(|over| {
+        let is_finished = finished.flatten().is_some();
+        // What ends the request again, if it was interrupted.
+        open = match (is_finished, over.place()) {
+            (false, Some(place)) => vec![Message::fresh(place, Payload::empty(), first.caller)],
+            _ => Vec::new(),
+        };
+        End { outcome: over.outcome(), at_ms: over.at_ms, record: over.record, is_finished }
+    });
+    let parked = parked.filter(|_| end.is_none());
+    moved_ms = moved_ms.max(control.at_ms).max(end.as_ref().map_or(0, |end| end.at_ms));
+    for place in &mut places {
+        match &end {
+            Some(_) => place.stop(),
+            None if control.paused || parked.is_some() => place.wait(),
+            None => {}
+        }
+    }
+    Survey::Progress(Box::new(Progress { control, end, parked, places, open, held, moved_ms }))
+}
+
+struct Surveyor<'a> {
+    route: Route<'a>,
+    found: &'a HashMap<Key, Option<Bytes>>,
+    seen: Seen,
+}
+
+/// What was found out so far.
+#[derive(Default)]
+struct Seen {
+    needs: Vec<Key>,
+    unreadable: Option<Key>,
+    places: Vec<PlaceProgress>,
+    open: Vec<Message>,
+    moved_ms: u64,
+}
+
+/// What follows from the record of a phase.
+enum Onward {
+    /// This token.
+    Next(Box<Message>),
+    /// The end of the member that the phase belongs to.
+    Arrives(Ended),
+    /// Nothing yet, or nothing any more.
+    Nothing,
+}
+
+impl Surveyor<'_> {
+    /// The value of a key. If the key has not been read yet, it is asked for.
+    fn look(&mut self, key: Key) -> Option<Option<Bytes>> {
+        match self.found.get(&key) {
+            Some(found) => Some(found.clone()),
+            None => {
+                self.seen.needs.push(key);
+                None
+            }
+        }
+    }
+
+    /// Decodes the value of a key, if it exists.
+    fn decoded<T>(
+        &mut self,
+        key: Key,
+        value: Option<Option<Bytes>>,
+        decode: impl FnOnce(&Bytes) -> Option<T>,
+    ) -> Option<T> {
+        let decoded = decode(&value.flatten()?);
+        if decoded.is_none() {
+            self.seen.unreadable = Some(key);
+        }
+        decoded
+    }
+
+    /// The open tokens that arrived during the pause with this number.
+    fn held(&mut self, pause: u32) -> Vec<Message> {
+        if pause == 0 {
+            return Vec::new();
+        }
+        let open = self.seen.open.clone().into_iter();
+        open.filter(|token| self.look(layout::held(&token.place, pause)).flatten().is_some()).collect()
+    }
+
+    /// Follows a token, and returns how its member has ended, if it has. A token that is not `wanted` belongs to a member that is
+    /// not needed any more.
+    fn visit(&mut self, message: Message, wanted: bool) -> Option<Ended> {
+        let mut next = message;
+        loop {
+            match self.step(next, wanted) {
+                Onward::Next(message) => next = *message,
+                Onward::Arrives(ended) => return Some(ended),
+                Onward::Nothing => return None,
+            }
+        }
+    }
+
+    fn step(&mut self, message: Message, wanted: bool) -> Onward {
+        let Some(segment) = self.route.plan().segment(&message.place) else { return Onward::Nothing };
+        let journal = Journal::new();
+        let walk = Walk::new(self.route, &message, &journal, Flaw::None);
+        let key = walk.record_key(segment);
+        let found = self.look(key.clone());
+        let tried = self.look(layout::tried(&message.place));
+        if found.is_none() {
+            return Onward::Nothing;
+        }
+        let tried = tried.flatten().and_then(|tried| Tried::decode(&tried));
+        let decode = |record: &Bytes| {
+            let record = walk.decode_record(segment, record)?;
+            let forks = matches!(walk.follow_of(segment, &record), Follow::Fork(_));
+            (!forks || record.fork.is_some()).then_some(record)
+        };
+        let record = self.decoded(key, found, decode);
+        let standing = match &record {
+            Some(record) => Standing::Ended(record.ended),
+            None if wanted => Standing::Running,
+            None => Standing::Stopped,
+        };
+        let progress = progress(&message.place, standing, record.as_ref(), tried);
+        let tried_ms = progress.tried.as_ref().map_or(0, |tried| tried.last_ms);
+        self.moved(progress.times, tried_ms);
+        self.seen.places.push(progress);
+        let at = self.seen.places.len() - 1;
+        let Some(record) = record else {
+            if wanted {
+                self.seen.open.push(message);
+            }
+            return Onward::Nothing;
+        };
+        let next = |message: Message| Onward::Next(Box::new(message));
+        match walk.follow_of(segment, &record) {
+            Follow::Next(place) => next(message.onward(message.place.sibling(&place), record.output)),
+            Follow::Fork(composite) => self.forked(&walk, composite, &record, at, wanted).map_or(Onward::Nothing, next),
+            // If the request has ended, or the join has counted the member, this token has nothing left to do.
+            follow @ (Follow::Arrive(_) | Follow::End) => {
+                if wanted {
+                    self.seen.open.push(message);
+                }
+                match follow {
+                    Follow::Arrive(_) => Onward::Arrives(record.ended),
+                    _ => Onward::Nothing,
+                }
+            }
+            Follow::Choose(_) => Onward::Nothing,
+        }
+    }
+
+    fn moved(&mut self, times: Times, tried_ms: u64) {
+        self.seen.moved_ms = self.seen.moved_ms.max(times.began_ms).max(times.done_ms).max(tried_ms);
+    }
+
+    /// Follows the members that a fork has begun, and returns the token of the join if it has been decided.
+    fn forked(
+        &mut self,
+        walk: &Walk<'_>,
+        composite: CompositeIndex,
+        record: &Record,
+        at: usize,
+        wanted: bool,
+    ) -> Option<Message> {
+        let fork = &walk.message.place;
+        let terms = record.fork.clone()?;
+        let outline = walk.plan.composite(composite);
+        let mut tally = Tally::new(outline, &terms);
+        if tally.verdict.is_some() {
+            self.seen.places[at].members = Some(tally.count(terms.members, []));
+            self.seen.places[at].stop();
+            return Some(walk.join_token(composite, fork, terms, None));
+        }
+        let entries = self.entries(composite, fork, &terms)?;
+        let begin = |member: u32, seen: u32, is_first: bool| {
+            let terms = Terms { seen, due_ms: None, ..terms.clone() };
+            let joins = [&walk.message.joins[..], &[terms]].concat();
+            let payload: Carried = if is_first { record.output.clone() } else { Payload::empty().into() };
+            let origin = match (record.fork.as_ref().is_some_and(|terms| terms.list.is_some()), is_first) {
+                (true, _) => Origin::Item,
+                (false, true) => Origin::Token,
+                (false, false) => Origin::Branches,
+            };
+            Message::begin(walk.entry_place(composite, fork, member), payload, origin, joins)
+        };
+        let mut begun: Vec<(u32, Message)> =
+            Tally::first(outline, &terms).into_iter().map(|member| (member, begin(member, 0, true))).collect();
+        let mut entered = HashMap::new();
+        for (number, entry) in (0u32..).zip(&entries) {
+            for (member, ended) in entry.members() {
+                entered.insert(member, ended);
+                // The entry that decides the join begins nothing.
+                if entry.tally.verdict.is_none() {
+                    let after = entry.tally_after(outline, &terms, &tally, member);
+                    let next = after.next(outline, &terms, member);
+                    begun.extend(next.into_iter().map(|member| (member, begin(member, number + 1, false))));
+                }
+            }
+            tally = entry.tally.clone();
+        }
+        let is_decided = tally.verdict.is_some();
+        let is_graph = outline.kind() == CompositeKind::Graph;
+        if let (false, Some(entry)) = (is_graph, entries.last()) {
+            let key = layout::member(fork, entry.last());
+            let record = self.look(key.clone());
+            let record = self.decoded(key, record, Record::decode);
+            self.moved(record.map(|record| record.times).unwrap_or_default(), 0);
+        }
+        // The items of a for-each that have ended are only counted, except for some that failed.
+        let failed = begun
+            .iter()
+            .filter(|(member, _)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
+        for (_, message) in failed.take(FAILED).cloned().collect::<Vec<_>>() {
+            self.visit(message, false);
+        }
+        let is_wanted = wanted && !is_decided;
+        let mut late = Vec::new();
+        for (member, message) in begun {
+            let has_entered = entered.contains_key(&member);
+            if !has_entered || is_graph {
+                let ended = self.visit(message, is_wanted && !has_entered);
+                if !has_entered {
+                    late.push(ended);
+                }
+            }
+        }
+        self.seen.places[at].members = Some(tally.count(terms.members, late));
+        if !is_wanted {
+            self.seen.places[at].stop();
+        }
+        let last = u32::try_from(entries.len()).ok()?.checked_sub(1);
+        is_decided.then(|| walk.join_token(composite, fork, terms, last))
+    }
+
+    /// The entries of a join, in order; `None` if more keys have to be read, or one cannot be.
+    fn entries(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms) -> Option<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let outline = self.route.plan().composite(composite);
+        for number in 0..terms.members {
+            let key = layout::entry(fork, number);
+            match self.found.get(&key) {
+                Some(Some(value)) => match decode::<Entry>(value).filter(|entry| entry.fits(outline, terms)) {
+                    Some(entry) => entries.push(entry),
+                    None => {
+                        self.seen.unreadable = Some(key);
+                        return None;
+                    }
+                },
+                Some(None) => break,
+                None => {
+                    let more = number.max(ENTRIES).min(terms.members - number);
+                    self.seen.needs.extend((number..number + more).map(|number| layout::entry(fork, number)));
+                    return None;
+                }
+            }
+        }
+        Some(entries)
+    }
+}

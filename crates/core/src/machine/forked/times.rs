@@ -1,0 +1,8 @@
+/// When the steps of a phase were executed, in milliseconds since the Unix epoch; 0 if that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Times {
+    /// When the delivery that executed them began.
+    pub began_ms: u64,
+    /// When they ended.
+    pub done_ms: u64,
+}

@@ -1,0 +1,105 @@
+// Asks the admin API of the gateway that serves this page. Nothing else is asked.
+
+/** Why an answer is not what was asked for. */
+export class Refused extends Error {
+  constructor(status, text, code) {
+    super(text);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Whether the gateway did not answer at all. */
+export const isAway = (error) => !(error instanceof Refused) && error.name !== "AbortError";
+
+export const flowPath = (flow) => `/system/flows/${encodeURIComponent(flow)}`;
+export const requestPath = (flow, id) => `${flowPath(flow)}/requests/${encodeURIComponent(id)}`;
+
+async function refusal(answer) {
+  const text = (await answer.text()).trim();
+  let reason = text;
+  try {
+    reason = JSON.parse(text).reason ?? text;
+  } catch {
+    // A refusal of the gateway is a line of text.
+  }
+  return new Refused(answer.status, reason || `the answer was ${answer.status}`, answer.headers.get("X-Faasflow-Error-Code"));
+}
+
+/** The whole URL of a path. The URL of the page may have a user and a password, with which browsers refuse to send requests. */
+const whole = (path) => location.origin + path;
+
+async function send(path, options) {
+  const answer = await open(path, options);
+  if (!answer.ok) throw await refusal(answer);
+  return answer;
+}
+
+/** The JSON at a path. */
+export async function get(path, signal) {
+  return (await send(path, { signal })).json();
+}
+
+/** The answer itself, whatever its status. */
+export const open = (path, options) => fetch(whole(path), { redirect: "error", ...options });
+
+let token = null;
+
+async function change(path, method, body, again) {
+  token ??= get("/system/page-token").then((answer) => answer.token);
+  let known;
+  try {
+    known = await token;
+  } catch (error) {
+    token = null;
+    throw error;
+  }
+  const headers = { "X-Faasflow-Page-Token": known };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  try {
+    return await send(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    // Another gateway has been started since, with another token.
+    if (error.status === 403 && again) {
+      token = null;
+      return change(path, method, body, false);
+    }
+    throw error;
+  }
+}
+
+/** Changes something, and returns the JSON that says what was done. */
+export async function post(path, body) {
+  return (await change(path, "POST", body, true)).json();
+}
+
+export async function remove(path, body) {
+  return (await change(path, "DELETE", body, true)).json();
+}
+
+/** The log lines of a request or of a function, and whether earlier ones were dropped. */
+export async function logs(query, signal) {
+  const answer = await send(`/system/logs?${new URLSearchParams(query)}`, { signal });
+  const lines = (await answer.text()).split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+  return { lines, dropped: answer.headers.get("X-Faasflow-Log-Dropped") };
+}
+
+/** The newest requests of each flow, together, newest first. Flows that remember nothing are named. */
+export async function requestsOf(flows, query, signal) {
+  const found = await Promise.all(flows.map(async (flow) => {
+    try {
+      const list = await get(`${flowPath(flow)}/requests?${new URLSearchParams(query)}`, signal);
+      return { flow, list };
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return { flow, error };
+    }
+  }));
+  const requests = found.flatMap(({ flow, list }) => (list?.requests ?? []).map((request) => ({ flow, ...request })));
+  requests.sort((one, other) => other.started_ms - one.started_ms);
+  return {
+    requests,
+    cursors: Object.fromEntries(found.filter(({ list }) => list?.cursor).map(({ flow, list }) => [flow, list.cursor])),
+    refused: found.filter(({ error }) => error),
+  };
+}

@@ -1,0 +1,114 @@
+// Shows the page of the URL, and another one without loading everything again when a link is followed.
+
+import * as api from "./api.js";
+import { h, put } from "./dom.js";
+import { say } from "./live.js";
+import { link } from "./parts.js";
+import * as flow from "./pages/flow.js";
+import * as letter from "./pages/letter.js";
+import * as overview from "./pages/overview.js";
+import * as queue from "./pages/queue.js";
+import * as request from "./pages/request.js";
+import * as requests from "./pages/requests.js";
+
+const main = document.getElementById("main");
+const find = document.getElementById("find");
+const findId = document.getElementById("find-id");
+
+const PAGES = [
+  [/^\/ui\/$/, overview, "overview"],
+  [/^\/ui\/requests$/, requests, "requests"],
+  [/^\/ui\/queue$/, queue, "queue"],
+  [/^\/ui\/queue\/dead-letters\/([^/]+)$/, letter, "queue"],
+  [/^\/ui\/flows\/([^/]+)$/, flow, "overview"],
+  [/^\/ui\/flows\/([^/]+)\/requests\/([^/]+)$/, request, "requests"],
+];
+
+let leaving = new AbortController();
+
+function show(isFirst) {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const [match, page, current] = PAGES.map(([path, page, name]) => [location.pathname.match(path), page, name])
+    .find(([match]) => match !== null) ?? [];
+  for (const item of document.querySelectorAll("nav [data-page]")) {
+    if (item.dataset.page === current) item.setAttribute("aria-current", "page");
+    else item.removeAttribute("aria-current");
+  }
+  say("");
+  if (!match) {
+    put(main, h("h1", {}, "There is no such page"), h("p", {}, link("/ui/", "Go to the overview")));
+    return;
+  }
+  put(main);
+  page.page(main, { words: match.slice(1).map(decodeURIComponent), signal, go });
+  const heading = main.querySelector("h1");
+  document.title = `${heading?.textContent ?? "Dashboard"} · Faasflow`;
+  if (!isFirst) {
+    scrollTo(0, 0);
+    main.focus({ preventScroll: true });
+  }
+}
+
+function go(path) {
+  history.pushState(null, "", path);
+  show(false);
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("a[href^='/ui/']");
+  const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  if (!target || !isPlain || event.defaultPrevented) return;
+  event.preventDefault();
+  go(target.getAttribute("href"));
+});
+
+addEventListener("popstate", () => show(false));
+
+// Looks for a request of any flow, for a call in the queue, and for a dead letter.
+find.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const id = findId.value.trim();
+  if (id === "") return;
+  say("");
+  try {
+    const flows = await api.get("/system/flows");
+    const asked = await Promise.all(flows.map(async (flow) => {
+      try {
+        await api.get(api.requestPath(flow, id));
+        return flow;
+      } catch (error) {
+        if (api.isAway(error)) throw error;
+        return null;
+      }
+    }));
+    const known = asked.filter((flow) => flow !== null);
+    if (known.length > 0) {
+      findId.value = "";
+      go(`/ui/flows/${encodeURIComponent(known[0])}/requests/${encodeURIComponent(id)}`);
+      return;
+    }
+    const letters = await api.get("/system/queue/dead-letters?limit=1000");
+    const dead = letters.find((letter) => letter.call_id === id);
+    if (dead) {
+      findId.value = "";
+      go(`/ui/queue/dead-letters/${dead.id}`);
+      return;
+    }
+    go(`/ui/requests?id=${encodeURIComponent(id)}`);
+  } catch (error) {
+    say(api.isAway(error) ? "The gateway does not answer." : error.message);
+  }
+});
+
+// "/" goes to the search box, as on many pages.
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest?.("input, textarea, select, dialog");
+  if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    findId.focus();
+  }
+});
+
+show(true);

@@ -1,0 +1,149 @@
+// One flow: its picture, its latest requests, and a form that starts one.
+
+import * as api from "../api.js";
+import { drawing } from "../drawing.js";
+import { h, keyed, put, putIfNew } from "../dom.js";
+import { shellWord } from "../format.js";
+import { live, say } from "../live.js";
+import { button, copyable, link, loading, section, table } from "../parts.js";
+import { answered } from "../payload.js";
+import { COLUMNS, makeRow } from "./requests.js";
+
+const REMEMBERED = 5;
+/** The largest body that is remembered, in characters. */
+const MOST_BODY = 20_000;
+
+export function page(main, { words: [flow], signal }) {
+  const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
+  const [latest, rows] = table(COLUMNS.filter((column) => column !== "Flow"), "Latest requests");
+  const none = h("p", { class: "quiet" }, "");
+  put(main, h("h1", {}, flow),
+    section("Steps", picture),
+    startForm(flow, () => look()),
+    section("Latest requests", latest, none,
+      h("p", {}, link(`/ui/requests?flow=${encodeURIComponent(flow)}`, "All requests of this flow"))));
+  api.get(`${api.flowPath(flow)}/drawing`, signal).then(
+    (of) => put(picture, drawing(of, flow)[0]),
+    (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
+  const look = live(signal, 2000, async () => {
+    const { requests, refused } = await api.requestsOf([flow], { limit: 10 }, signal);
+    keyed(rows, requests, (one) => one.id, (one) => makeRow(one, null), (row, one) => row.bring(one));
+    latest.hidden = requests.length === 0;
+    putIfNew(none, [requests.length, refused[0]?.error.message], () =>
+      refused[0]?.error.message ?? (requests.length === 0 ? "Nobody has sent it a request yet." : ""));
+  });
+}
+
+const storeName = (flow) => `faasflow started ${flow}`;
+
+function remembered(flow) {
+  try {
+    const list = JSON.parse(localStorage.getItem(storeName(flow)) ?? "[]");
+    return Array.isArray(list) ? list : [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(flow, values) {
+  if (values.body.length > MOST_BODY) return;
+  const same = JSON.stringify(values);
+  const list = [values, ...remembered(flow).filter((one) => JSON.stringify(one) !== same)].slice(0, REMEMBERED);
+  try {
+    localStorage.setItem(storeName(flow), JSON.stringify(list));
+  } catch {
+    // The browser keeps nothing for this page.
+  }
+}
+
+/** The headers that somebody wrote, one a line. */
+function headersOf(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  return lines.map((line) => {
+    const colon = line.indexOf(":");
+    if (colon < 1) throw new Error(`The header \`${line}\` has no colon: write it as \`Name: value\`.`);
+    return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+  });
+}
+
+function startForm(flow, started) {
+  const field = (name, control, hint) => h("label", {}, h("span", {}, name), control, hint ? h("small", { class: "quiet" }, hint) : null);
+  const body = h("textarea", { name: "body", rows: "5", spellcheck: "false" });
+  const file = h("input", { type: "file", name: "file" });
+  const type = h("input", { name: "type", value: "text/plain", list: "types", spellcheck: "false" });
+  const types = h("datalist", { id: "types" }, ["text/plain", "application/json", "image/jpeg", "application/octet-stream"]
+    .map((value) => h("option", { value })));
+  const query = h("input", { name: "query", placeholder: "name=value&…", spellcheck: "false" });
+  const headers = h("textarea", { name: "headers", rows: "2", placeholder: "Name: value", spellcheck: "false" });
+  const wait = h("input", { name: "wait", type: "number", min: "0", max: "60", value: "10" });
+  const before = h("select", { "aria-label": "Started before" });
+  const answer = h("div", { "aria-live": "polite" });
+  const start = h("button", { type: "submit", class: "primary" }, "Start");
+  const values = () => ({ body: body.value, type: type.value, query: query.value, headers: headers.value, wait: wait.value });
+  const offer = () => {
+    const list = remembered(flow);
+    put(before, h("option", { value: "" }, "Started before…"), list.map((one, index) =>
+      h("option", { value: index }, `${one.query ? `?${one.query} ` : ""}${one.body.slice(0, 60) || "(empty body)"}`)));
+    before.hidden = list.length === 0;
+  };
+  before.addEventListener("change", () => {
+    const chosen = remembered(flow)[Number(before.value)];
+    if (before.value === "" || !chosen) return;
+    [body.value, type.value, query.value, headers.value, wait.value] =
+      [chosen.body, chosen.type, chosen.query, chosen.headers, chosen.wait].map((value) => String(value ?? ""));
+    file.value = "";
+  });
+  const target = () => `/function/${encodeURIComponent(flow)}${query.value.trim() ? `?${query.value.trim().replace(/^\?/, "")}` : ""}`;
+  const asked = () => {
+    const list = headersOf(headers.value);
+    if (type.value.trim() !== "") list.push(["Content-Type", type.value.trim()]);
+    if (Number(wait.value) > 0) list.push(["Prefer", `wait=${Number(wait.value)}`]);
+    return list;
+  };
+  const form = h("form", { class: "start" },
+    field("Body", body), field("Or a file as the body", file),
+    h("div", { class: "row" }, field("Content type", type), field("Query", query), field("Wait for the result", wait, "seconds; 0 to go on at once")),
+    types, field("Headers, one a line", headers),
+    h("div", { class: "actions" }, start, button("Show as curl", () => {
+      try {
+        const words = ["curl", "-i", ...asked().flatMap(([name, value]) => ["-H", `${name}: ${value}`]),
+          "--data-binary", file.files[0] ? `@${file.files[0].name}` : body.value, location.origin + target()];
+        put(answer, copyable(words.map(shellWord).join(" "), "The command"));
+      } catch (error) {
+        put(answer, h("p", { class: "bad" }, error.message));
+      }
+    }), before), answer);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    start.disabled = true;
+    put(answer, h("p", { class: "quiet" }, "Waiting for the answer…"));
+    try {
+      const sent = await api.open(target(), { method: "POST", redirect: "manual", headers: asked(), body: file.files[0] ?? body.value });
+      if (!file.files[0]) remember(flow, values());
+      offer();
+      put(answer, await shown(flow, sent));
+      started();
+    } catch (error) {
+      put(answer, h("p", { class: "bad" }, api.isAway(error) && error instanceof TypeError && !/header|method/i.test(error.message)
+        ? "The gateway does not answer." : error.message));
+      say("The request was not started.");
+    } finally {
+      start.disabled = false;
+    }
+  });
+  offer();
+  return h("details", { class: "starter" }, h("summary", {}, h("h2", {}, "Start a request")), form);
+}
+
+/** The answer to a request that was started. */
+async function shown(flow, answer) {
+  if (answer.type === "opaqueredirect") return h("p", {}, "The flow answered with a redirect, which browsers do not show to pages.");
+  const id = answer.headers.get("X-Faasflow-Request-Id");
+  const outcome = answer.headers.get("X-Faasflow-Outcome");
+  const words = answer.status === 202 ? "It is in progress." : outcome ? `It ended as ${outcome}, with status ${answer.status}.`
+    : `The answer has status ${answer.status}.`;
+  return [
+    h("p", {}, words, " ", id ? link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, "See what became of it") : null),
+    await answered(answer),
+  ];
+}

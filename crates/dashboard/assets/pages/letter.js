@@ -1,0 +1,54 @@
+// One dead letter: what was sent, what was answered last, and why it was given up.
+
+import * as api from "../api.js";
+import { h, put } from "../dom.js";
+import { bytes, counted, duration, exact } from "../format.js";
+import { button, confirm, link, loading, section } from "../parts.js";
+import { given } from "../payload.js";
+import { answerChip } from "./queue.js";
+
+export function page(main, { words: [id], signal, go }) {
+  const inside = h("div", {}, loading());
+  put(main, h("p", { class: "above" }, link("/ui/queue#dead-letters", "Dead letters")), h("h1", {}, `Dead letter ${id}`), inside);
+  api.get(`/system/queue/dead-letters/${encodeURIComponent(id)}`, signal)
+    .then((letter) => put(inside, content(letter, go)), (error) => {
+      if (error.name !== "AbortError") put(inside, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+    });
+}
+
+function content(letter, go) {
+  const done = h("div", { "aria-live": "polite" });
+  const header = (list, name) => list.find(([key]) => key.toLowerCase() === name)?.[1];
+  const act = async (isRedrive) => {
+    const title = isRedrive ? "Redrive this dead letter?" : "Discard this dead letter?";
+    const text = isRedrive ? "It goes back into the queue, with a full set of attempts." : "It is removed for good.";
+    if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive)) return;
+    try {
+      if (isRedrive) await api.post("/system/queue/redrive", { ids: [letter.id] });
+      else await api.remove("/system/queue/dead-letters", { ids: [letter.id] });
+      go("/ui/queue");
+    } catch (error) {
+      put(done, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+    }
+  };
+  const request = header(letter.headers, "x-faasflow-request-id");
+  return [
+    h("div", { class: "status-line" }, answerChip(letter.status),
+      h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
+        + `${counted(letter.attempts, "attempt")} in ${duration(letter.died_ms - letter.accepted_ms)}.`)),
+    h("p", { class: "why" }, letter.reason),
+    h("div", { class: "actions" }, button("Redrive…", () => act(true), { class: "primary" }), button("Discard…", () => act(false))), done,
+    request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null,
+    section("Last answer",
+      letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
+        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), headers(letter.answer_headers)]),
+    section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
+      given(letter.body, header(letter.headers, "content-type")), headers(letter.headers)),
+  ];
+}
+
+function headers(list) {
+  if (list.length === 0) return null;
+  return h("details", {}, h("summary", {}, counted(list.length, "header")),
+    h("dl", { class: "headers" }, list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+}

@@ -1,0 +1,165 @@
+// What waits in the queue, and what it has given up.
+
+import * as api from "../api.js";
+import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { bytes, counted, duration } from "../format.js";
+import { live } from "../live.js";
+import { button, chip, confirm, link, loading, parameters, section, setParameters, table, updateWhen, when } from "../parts.js";
+import { queueNumbers } from "./overview.js";
+
+const MOST_CALLS = 200;
+const MOST_LETTERS = 1000;
+
+export function page(main, { signal }) {
+  const numbers = h("dl", { class: "numbers" });
+  const [calls, callRows] = table(["State", "Call", "To", { name: "Attempt", class: "number" }, "Accepted", { name: "Size", class: "number" }], "Calls in the queue");
+  const callNote = h("p", { class: "quiet" });
+  const first = loading();
+  const letters = deadLetters(signal, () => look());
+  put(main, h("h1", {}, "Queue"), first, numbers,
+    section("Waiting and in progress", calls, callNote), letters.element);
+  calls.hidden = true;
+  const look = live(signal, 2000, async () => {
+    const [stats, waiting, dead] = await Promise.all([
+      api.get("/system/queue", signal),
+      api.get(`/system/queue/calls?limit=${MOST_CALLS}`, signal),
+      api.get(`/system/queue/dead-letters?limit=${MOST_LETTERS}`, signal),
+    ]);
+    first.remove();
+    putIfNew(numbers, stats, () => queueNumbers(stats));
+    calls.hidden = waiting.length === 0;
+    keyed(callRows, waiting, (call) => call.id, makeCall, (row, call) => row.bring(call));
+    setText(callNote, waiting.length === 0 ? "The queue is empty."
+      : waiting.length < stats.depth ? `The first ${waiting.length} of ${counted(stats.depth, "call")} are listed, in the order in which they were accepted.` : "");
+    letters.bring(dead, stats.dead_letters);
+  });
+}
+
+function makeCall({ call_id, function: name, callback }) {
+  const state = h("td", {});
+  const attempt = h("td", { class: "number" });
+  const accepted = when(0);
+  const size = h("td", { class: "number" });
+  const row = h("tr", {}, state, h("td", { class: "id" }, call_id || "–"),
+    h("td", {}, callback ? `callback of ${name}` : name), attempt, h("td", { class: "when" }, accepted), size);
+  row.bring = (call) => {
+    const [kind, text] = stateOf(call);
+    putIfNew(state, kind + text, () => h("span", { class: `chip ${kind}` }, text));
+    setText(attempt, call.attempt);
+    updateWhen(accepted, call.accepted_ms);
+    setText(size, bytes(call.bytes));
+  };
+  return row;
+}
+
+/** Why a call is still in the queue. */
+function stateOf(call) {
+  if (call.in_flight) return ["busy", "Being delivered"];
+  const left = call.due_ms - Date.now();
+  if (call.due_ms === 0 || left <= 0) return ["quiet", "Next in turn"];
+  return [call.attempt > 1 ? "warn" : "quiet", `${call.attempt > 1 ? "Tried again in" : "Due in"} ${duration(1000 * Math.ceil(left / 1000))}`];
+}
+
+function deadLetters(signal, changed) {
+  const chosen = new Set();
+  let wanted = parameters().get("function") ?? "";
+  let all = [];
+  let listed = [];
+  const which = h("select", { "aria-label": "Function", on: { change: () => {
+    wanted = which.value;
+    setParameters({ function: wanted });
+    chosen.clear();
+    draw();
+  } } });
+  const every = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => {
+    for (const letter of listed) {
+      if (every.checked) chosen.add(letter.id);
+      else chosen.delete(letter.id);
+    }
+    draw();
+  } } });
+  const rate = h("input", { type: "number", min: "1", max: "10000", placeholder: "all at once" });
+  const redrive = button("Redrive…", () => act("redrive"), { disabled: true });
+  const discard = button("Discard…", () => act("discard"), { disabled: true });
+  const chosenNote = h("span", { class: "quiet" });
+  const done = h("div", { "aria-live": "polite" });
+  const [element, rows] = table([{ node: every, class: "select" }, "Given up", "To", "Why", { name: "Attempts", class: "number" }], "Dead letters");
+  const note = h("p", { class: "quiet" });
+  const controls = h("div", { class: "actions" }, which, redrive, discard, chosenNote);
+  const own = section("Dead letters", controls, done, element, note);
+  own.id = "dead-letters";
+
+  function draw() {
+    listed = all.filter((letter) => wanted === "" || letter.function === wanted);
+    const there = new Set(all.map((letter) => letter.id));
+    for (const id of chosen) if (!there.has(id)) chosen.delete(id);
+    keyed(rows, listed, (letter) => letter.id, (letter) => makeLetter(letter, chosen, selected), (row, letter) => row.bring(letter));
+    selected();
+  }
+
+  function selected() {
+    redrive.disabled = discard.disabled = chosen.size === 0;
+    setText(chosenNote, chosen.size > 0 ? `${chosen.size} selected` : "Select dead letters to put them back or to discard them.");
+    every.checked = listed.length > 0 && listed.every((letter) => chosen.has(letter.id));
+    every.indeterminate = chosen.size > 0 && !every.checked;
+  }
+
+  async function act(what) {
+    const ids = [...chosen];
+    const isRedrive = what === "redrive";
+    const title = `${isRedrive ? "Redrive" : "Discard"} ${counted(ids.length, "dead letter")}?`;
+    const text = isRedrive ? "They go back into the queue, with a full set of attempts." : "They are removed for good.";
+    const more = isRedrive && ids.length > 1 ? h("label", {}, h("span", {}, "How many become due each second"), rate) : null;
+    if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive, more)) return;
+    try {
+      const perSecond = Number(rate.value) > 0 && ids.length > 1 ? { per_second: Number(rate.value) } : {};
+      const answer = isRedrive ? await api.post("/system/queue/redrive", { ids, ...perSecond })
+        : await api.remove("/system/queue/dead-letters", { ids });
+      const number = answer.redriven ?? answer.discarded;
+      put(done, h("p", {}, `${counted(number, "dead letter")} ${isRedrive ? "put back into the queue" : "discarded"}.`));
+      chosen.clear();
+    } catch (error) {
+      put(done, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+    }
+    changed();
+  }
+
+  function bring(letters, number) {
+    all = letters;
+    const functions = [...new Set([...letters.map((letter) => letter.function), ...(wanted ? [wanted] : [])])].sort();
+    putIfNew(which, functions, () => [h("option", { value: "" }, "Every function"),
+      functions.map((name) => h("option", { value: name, selected: name === wanted }, name))]);
+    element.hidden = controls.hidden = letters.length === 0;
+    setText(note, letters.length === 0 ? "There are none." : letters.length < number ? `The newest ${letters.length} of ${number} are listed.` : "");
+    draw();
+  }
+
+  if (location.hash === "#dead-letters") setTimeout(() => own.scrollIntoView(), 300);
+  return { element: own, bring };
+}
+
+function makeLetter({ id, function: name, callback, reason, attempts }, chosen, changed) {
+  const box = h("input", { type: "checkbox", "aria-label": `Select dead letter ${id}`, on: { change: () => {
+    if (box.checked) chosen.add(id);
+    else chosen.delete(id);
+    changed();
+  } } });
+  const died = when(0);
+  const row = h("tr", {}, h("td", { class: "select" }, box),
+    h("td", { class: "when" }, link(`/ui/queue/dead-letters/${id}`, died)),
+    h("td", {}, callback ? `callback of ${name}` : name),
+    h("td", { class: "reason-cell" }, reason), h("td", { class: "number" }, attempts));
+  row.bring = (letter) => {
+    box.checked = chosen.has(id);
+    updateWhen(died, letter.died_ms);
+  };
+  return row;
+}
+
+/** The mark of the status of an answer. */
+export const answerChip = (status) => {
+  const mark = chip("");
+  mark.className = `chip ${status === null ? "quiet" : status < 400 ? "good" : "bad"}`;
+  setText(mark, status === null ? "No answer" : `Status ${status}`);
+  return mark;
+};

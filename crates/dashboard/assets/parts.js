@@ -1,0 +1,139 @@
+// Parts that several pages have.
+
+import { h, put, setText } from "./dom.js";
+import { ago, exact, look } from "./format.js";
+import { say } from "./live.js";
+
+/** A status as a mark and a word. */
+export function chip(status) {
+  const element = h("span", { class: "chip" });
+  updateChip(element, status);
+  return element;
+}
+
+export function updateChip(element, status) {
+  const [kind, name] = look(status);
+  element.className = `chip ${kind}`;
+  setText(element, name);
+}
+
+/** A time as "3 s ago", with the exact time when one points at it. */
+export function when(ms) {
+  const element = h("time", {});
+  updateWhen(element, ms);
+  return element;
+}
+
+export function updateWhen(element, ms) {
+  element.title = exact(ms);
+  element.dateTime = new Date(ms).toISOString();
+  setText(element, ago(ms));
+}
+
+export function button(text, click, attributes = {}) {
+  return h("button", { type: "button", ...attributes, on: { click } }, text);
+}
+
+/** What to show while nothing is known yet. */
+export const loading = () => h("p", { class: "quiet" }, "Loading…");
+
+export const link = (href, ...children) => h("a", { href }, ...children);
+
+/** A section with a heading. */
+export function section(title, ...children) {
+  const heading = h("h2", {}, title);
+  return h("section", {}, heading, ...children);
+}
+
+/** A table with the names of its columns. Returns it and its body. */
+export function table(columns, name) {
+  const body = h("tbody", {});
+  const heads = columns.map((column) => (typeof column === "string"
+    ? h("th", { scope: "col" }, column)
+    : h("th", { scope: "col", class: column.class }, column.node ?? column.name)));
+  const element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": name },
+    h("table", {}, h("thead", {}, h("tr", {}, heads)), body));
+  return [element, body];
+}
+
+/** Asks before something is changed. Resolves to whether to do it. */
+export function confirm(title, text, action, isDangerous = false, ...more) {
+  return new Promise((done) => {
+    const dialog = h("dialog", { "aria-labelledby": "confirm-title" },
+      h("h2", { id: "confirm-title" }, title),
+      [text].flat().map((line) => h("p", {}, line)),
+      more,
+      h("div", { class: "actions" },
+        button("Cancel", () => dialog.close("")),
+        button(action, () => dialog.close("yes"), { class: isDangerous ? "danger" : "primary" })));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      done(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Does one thing after the other for many, a few at a time, and shows how far it is. Returns the refusals. */
+export async function each(items, what, act, progress) {
+  const refused = [];
+  const left = [...items];
+  let done = 0;
+  const work = async () => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) {
+      try {
+        await act(item);
+      } catch (error) {
+        refused.push({ item, error });
+      }
+      done += 1;
+      put(progress, `${what}: ${done} of ${items.length}`);
+    }
+  };
+  await Promise.all([work(), work(), work(), work()]);
+  return refused;
+}
+
+/** A text that can be copied, such as a command. */
+export function copyable(text, what) {
+  const copy = button("Copy", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      say(`${what} is copied.`);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(shown);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      say(`${what} is selected: copy it with the keyboard.`);
+    }
+  });
+  const shown = h("pre", { tabindex: "0" }, text);
+  return h("div", { class: "copyable" }, shown, copy);
+}
+
+/** Log lines with their times. */
+export function logLines(lines, dropped) {
+  if (lines.length === 0) return h("p", { class: "quiet" }, "No lines.");
+  return [
+    dropped ? h("p", { class: "quiet" }, `Earlier lines of ${dropped} were dropped.`) : null,
+    h("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Log" }, lines.map((line) => h("div", { class: "line" },
+      h("span", { class: "quiet" }, exact(Date.parse(line.timestamp))),
+      h("span", { class: "who" }, line.name),
+      h("span", { class: "text" }, line.text)))),
+  ];
+}
+
+/** Reads the parameters of the page's URL, and writes them there. */
+export const parameters = () => new URLSearchParams(location.search);
+
+export function setParameters(values) {
+  const query = parameters();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === "" || value === null) query.delete(name);
+    else query.set(name, value);
+  }
+  const text = query.toString();
+  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+}

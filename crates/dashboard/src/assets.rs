@@ -1,0 +1,74 @@
+//! The files of the pages, which are a part of the program.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+/// A file that browsers get.
+pub(crate) struct Asset {
+    pub(crate) path: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) bytes: &'static [u8],
+}
+
+impl Asset {
+    /// Its `ETag`, which changes with its bytes.
+    pub(crate) fn tag(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.bytes.hash(&mut hasher);
+        format!("\"{:016x}\"", hasher.finish())
+    }
+}
+
+macro_rules! assets {
+    ($($path:literal: $content_type:expr),* $(,)?) => {
+        &[$(Asset { path: $path, content_type: $content_type, bytes: include_bytes!(concat!("../assets/", $path)) }),*]
+    };
+}
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The shell, which is the same for each page. Its script looks at the URL.
+const SHELL: Asset = Asset {
+    path: "index.html",
+    content_type: "text/html; charset=utf-8",
+    bytes: include_bytes!("../assets/index.html"),
+};
+
+/// The files below `/ui/assets/`.
+pub(crate) const ASSETS: &[Asset] = assets! {
+    "style.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "main.js": SCRIPT,
+    "api.js": SCRIPT,
+    "dom.js": SCRIPT,
+    "drawing.js": SCRIPT,
+    "format.js": SCRIPT,
+    "live.js": SCRIPT,
+    "parts.js": SCRIPT,
+    "payload.js": SCRIPT,
+    "timeline.js": SCRIPT,
+    "pages/overview.js": SCRIPT,
+    "pages/flow.js": SCRIPT,
+    "pages/requests.js": SCRIPT,
+    "pages/request.js": SCRIPT,
+    "pages/queue.js": SCRIPT,
+    "pages/letter.js": SCRIPT,
+};
+
+/// What is at this path below `/ui/`: a file, or the shell at the path of a page.
+pub(crate) fn find(path: &str) -> Option<&'static Asset> {
+    if let Some(file) = path.strip_prefix("assets/") {
+        return ASSETS.iter().find(|asset| asset.path == file);
+    }
+    let words: Vec<&str> = path.split('/').collect();
+    let is_page = matches!(
+        words[..],
+        [""] | ["requests"] | ["queue"] | ["queue", "dead-letters", _] | ["flows", _] | ["flows", _, "requests", _]
+    );
+    is_page.then_some(&SHELL)
+}
+
+/// Every file.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = &'static Asset> {
+    ASSETS.iter().chain([&SHELL])
+}

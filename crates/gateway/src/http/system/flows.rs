@@ -1,0 +1,127 @@
+//! The requests of flows: forwarded to the flow, signed with its key.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use faasflow_core::code;
+use faasflow_core::headers::{ERROR_CODE, SIGNATURE, SIGNED_AT};
+use faasflow_core::names::HMAC_SECRET;
+use faasflow_core::signature::{Keys, api_request};
+use http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{StatusCode, request};
+
+use super::absent::absent;
+use super::body;
+use super::secrets::SecretFiles;
+use crate::answer::{after_body, refusal};
+use crate::functions::{Function, Functions};
+use crate::guarded_body::GuardedBody;
+use crate::http::invoke::Invocations;
+use crate::http::name::split;
+use crate::proxy::Sender;
+use crate::stack::FunctionSpec;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// The headers that are forwarded. The others are not for the flow, least of all the password of this gateway.
+const FORWARDED: [HeaderName; 4] = [PREFER, IF_NONE_MATCH, ACCEPT, CONTENT_TYPE];
+
+/// The names of the flows.
+pub(super) async fn list(State(functions): State<Functions>) -> Json<Vec<String>> {
+    let flows = functions.all().into_iter().filter(|function| has_key(&function.spec));
+    Json(flows.map(|function| function.spec.name.clone()).collect())
+}
+
+/// Whether a function is a flow with the key for signing. Other functions are not asked: a request would run them.
+fn has_key(spec: &FunctionSpec) -> bool {
+    spec.is_flow() || spec.secrets.iter().any(|secret| secret == HMAC_SECRET)
+}
+
+pub(super) async fn forward(
+    State(way): State<Arc<Invocations>>,
+    State(files): State<Arc<SecretFiles>>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let uri = parts.uri.clone();
+    let (name, path) = split(uri.path().strip_prefix("/system/flows/").unwrap_or_default());
+    let function = match find(&way.functions, name) {
+        Ok(function) => function,
+        Err(answer) => return after_body(&parts.headers, body, *answer).await,
+    };
+    let body = match body::bytes(body).await {
+        Ok(body) => body,
+        Err(answer) => return *answer,
+    };
+    let keys = match keys(&files).await {
+        Ok(keys) => keys,
+        Err(answer) => return *answer,
+    };
+    let path = format!("/_{path}");
+    sign(&mut parts, &keys, &function.spec.name, &path, &body);
+    let token = way.under_way.token();
+    let answer = way.proxy.invoke(&function, &path, parts, Body::from(body), Sender::Caller(token.clone())).await;
+    match answer {
+        Ok(answer) if answer.status() == StatusCode::NOT_FOUND && !answer.headers().contains_key(ERROR_CODE) => {
+            let text = format!(
+                "the function `{name}` does not answer about requests: it is not a flow, or was built with an older version of Faasflow"
+            );
+            refusal(StatusCode::NOT_FOUND, code::NOT_A_FLOW, text)
+        }
+        Ok(answer) => harmless(answer),
+        Err(none) => none.response(name).map(|body| GuardedBody::body(body, token)),
+    }
+}
+
+/// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
+pub(super) fn harmless(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
+    let function = functions.find(name).ok_or_else(|| absent(name))?;
+    if !has_key(&function.spec) {
+        let text = format!(
+            "the function `{name}` is not a flow: it has neither `lang: faasflow` nor the secret `{HMAC_SECRET}`"
+        );
+        return Err(Box::new(refusal(StatusCode::NOT_FOUND, code::NOT_A_FLOW, text)));
+    }
+    Ok(function)
+}
+
+/// The keys of all flows. The file is read each time, because the secret can be replaced.
+async fn keys(files: &SecretFiles) -> Result<Keys, Box<Response>> {
+    let path = files.folder.join(HMAC_SECRET);
+    let fail = |code, why: String| {
+        let text = format!("the key for signing cannot be used: {}: {why}", path.display());
+        Box::new(refusal(StatusCode::INTERNAL_SERVER_ERROR, code, text))
+    };
+    let text = tokio::fs::read_to_string(&path).await;
+    let text = text.map_err(|error| fail(code::GATEWAY_FILE_UNREADABLE, error.to_string()))?;
+    Keys::parse(&text).map_err(|error| fail(code::SIGNING_KEY_EMPTY, error.to_string()))
+}
+
+/// Leaves only the headers that are for the flow, and signs the request for it.
+fn sign(parts: &mut request::Parts, keys: &Keys, flow: &str, path: &str, body: &[u8]) {
+    let sent = std::mem::take(&mut parts.headers);
+    let kept = |name: &HeaderName| Some((name.clone(), sent.get(name)?.clone()));
+    parts.headers = FORWARDED.iter().filter_map(kept).collect::<HeaderMap>();
+    let target = match parts.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let now_ms = faasflow_http::now_ms();
+    let signed = api_request(flow, parts.method.as_str(), &target, now_ms);
+    let signature = keys.sign([signed.as_bytes(), body]);
+    parts.headers.insert(SIGNED_AT, HeaderValue::from(now_ms));
+    parts.headers.insert(SIGNATURE, HeaderValue::try_from(signature).expect("a signature is hexadecimal"));
+}

@@ -1,0 +1,29 @@
+//! Requests that are remembered: how they begin, what has become of them, who waits for them, and what can be done about them from
+//! outside.
+//!
+//! The records are the keys of the machine, see `faasflow_core::state`. They stay for a while after the request has ended.
+
+mod answer;
+mod api;
+mod control;
+mod ended;
+mod fit;
+mod inline;
+mod listening;
+mod not_done;
+mod openapi;
+mod post;
+mod prefer;
+mod progress;
+mod recover;
+mod restart;
+mod unwritten;
+mod waiting;
+
+pub(crate) use api::{method_not_allowed, routes};
+pub(crate) use control::decide;
+pub(crate) use inline::Patience;
+pub(crate) use post::branching;
+pub(crate) use prefer::Preference;
+pub(crate) use unwritten::{NotWritten, Unwritten, WRITE_AFTER};
+pub(crate) use waiting::Waiting;

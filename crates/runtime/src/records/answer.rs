@@ -1,0 +1,133 @@
+//! What has become of a request, as the API answers it.
+
+use faasflow_admin as api;
+use faasflow_core::Flow;
+use faasflow_core::graph::{Follow, Place, Segment};
+use faasflow_core::machine::Route;
+use faasflow_core::machine::forked::{Ended, PlaceProgress, Reason, Standing};
+use faasflow_core::state::Status;
+
+use super::progress::Remembered;
+use crate::observers::path_names;
+
+/// What has become of a request.
+pub(super) fn status(flow: &Flow, remembered: &Remembered) -> api::FlowRequest {
+    let status = remembered.status();
+    let mut told = api::FlowRequest::default();
+    told.version = api::REQUESTS_VERSION;
+    told.id = remembered.info.id.to_string();
+    told.flow = remembered.info.flow.to_string();
+    told.status = status_of(status);
+    told.generation = remembered.generation().into();
+    told.started_ms = remembered.began_ms;
+    told.moved_ms = remembered.moved_ms();
+    told.ended_ms = remembered.progress.end.as_ref().map(|end| end.at_ms);
+    told.reason = why(remembered, status);
+    told.places =
+        remembered.progress.places.iter().map(|progress| place(remembered.begun.route(flow), progress)).collect();
+    told
+}
+
+/// The status as the API writes it.
+pub(super) fn status_of(status: Status) -> api::RequestStatus {
+    match status {
+        Status::Running => api::RequestStatus::Running,
+        Status::Paused => api::RequestStatus::Paused,
+        Status::Parked => api::RequestStatus::Parked,
+        Status::Success => api::RequestStatus::Success,
+        Status::Recovered => api::RequestStatus::Recovered,
+        Status::Failure => api::RequestStatus::Failure,
+        Status::Stopped => api::RequestStatus::Stopped,
+    }
+}
+
+/// Why a request has failed, was recovered, or is parked.
+fn why(remembered: &Remembered, status: Status) -> Option<api::RequestReason> {
+    if status == Status::Stopped {
+        return Some(reason_of(&super::ended::stopped(), None));
+    }
+    if let Some(parked) = &remembered.progress.parked {
+        let mut told = api::RequestReason::default();
+        told.place = Some(parked.place.clone());
+        told.text = format!(
+            "the flow was deployed with another definition while the request was in progress: it was `{}` and is `{}` now; deploy \
+             the old definition and resume the request, start it again from a phase, or stop it",
+            parked.shape, parked.deployed
+        );
+        told.code = Some(faasflow_core::code::OTHER_DEFINITION.to_string());
+        return Some(told);
+    }
+    let record = remembered.progress.end.as_ref()?.record.as_deref()?;
+    let is_end = |place: &&PlaceProgress| record.ends_with(&format!("/{}", place.place));
+    let place = remembered.progress.places.iter().find(is_end)?;
+    place.reason.as_ref().map(|reason| reason_of(reason, Some(&place.place)))
+}
+
+fn reason_of(reason: &Reason, place: Option<&Place>) -> api::RequestReason {
+    let mut told = api::RequestReason::default();
+    told.place = place.map(ToString::to_string);
+    told.step = u32::try_from(reason.step).ok().filter(|step| *step > 0);
+    told.name = Some(reason.name.clone());
+    told.text.clone_from(&reason.text);
+    told.code = Some(reason.code.clone());
+    told
+}
+
+fn place(route: Route<'_>, progress: &PlaceProgress) -> api::Place {
+    let plan = route.plan();
+    let segment = plan.segment(&progress.place);
+    let mut told = api::Place::default();
+    told.place = progress.place.to_string();
+    told.path = path_names(plan, &progress.place);
+    told.phase = u32::try_from(progress.place.phase()).unwrap_or(u32::MAX);
+    told.steps = match (route.segment(&progress.place), segment.zip(route.earlier())) {
+        (Some(deployed), _) => deployed.steps().map(|step| route.flow().step(step).name().to_string()).collect(),
+        (None, Some((segment, earlier))) => segment.steps().map(|step| earlier.step_name(step).to_owned()).collect(),
+        (None, None) => Vec::new(),
+    };
+    told.status = match progress.standing {
+        Standing::Ended(Ended::Done) if progress.is_recovered => api::PlaceStatus::Recovered,
+        Standing::Ended(Ended::Done) => api::PlaceStatus::Done,
+        Standing::Ended(Ended::Failed) => api::PlaceStatus::Failed,
+        Standing::Ended(Ended::Replied) => api::PlaceStatus::Replied,
+        Standing::Running if progress.tried.is_some() => api::PlaceStatus::Retrying,
+        Standing::Running => api::PlaceStatus::Running,
+        Standing::Waiting => api::PlaceStatus::Waiting,
+        Standing::Stopped => api::PlaceStatus::Stopped,
+        _ => api::PlaceStatus::Unknown,
+    };
+    let known = |ms: u64| (ms > 0).then_some(ms);
+    let first_tried = progress.tried.as_ref().map(|tried| tried.first_ms);
+    told.began_ms = first_tried.or(known(progress.times.began_ms));
+    told.done_ms = known(progress.times.done_ms);
+    let given_up = progress.tried.as_ref().map_or(0, |tried| tried.times);
+    told.attempts = given_up + u32::from(progress.ended().is_some());
+    told.reason = progress.reason.as_ref().map(|reason| reason_of(reason, None)).or_else(|| {
+        let tried = progress.tried.as_ref().filter(|_| progress.ended().is_none())?;
+        let mut told = api::RequestReason::default();
+        told.text.clone_from(&tried.reason);
+        told.code = Some(tried.code.clone());
+        Some(told)
+    });
+    told.output = progress.output.as_ref().map(|output| {
+        let mut told = api::Output::default();
+        (told.bytes, told.content_type) = (output.bytes, output.content_type.clone());
+        told
+    });
+    let chosen = progress.chosen.zip(segment.map(Segment::follow));
+    told.chosen = chosen.and_then(|(branch, follow)| {
+        let Follow::Choose(composite) = follow else { return None };
+        Some(plan.composite(*composite).branches().get(branch)?.name().to_string())
+    });
+    told.members = progress.members.map(|members| {
+        let mut told = api::Members::default();
+        told.all = members.all.into();
+        told.waiting = members.waiting.into();
+        told.running = members.running.into();
+        told.done = members.done.into();
+        told.failed = members.failed.into();
+        told.stopped = members.stopped.into();
+        told
+    });
+    told
+}

@@ -1,0 +1,568 @@
+//! The API of a flow function about its requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use faasflow_admin as api;
+use faasflow_core::code::{self, Code};
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::machine::forked::Redrive;
+use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
+use faasflow_core::state::{ListPosition, ListQuery, Scope, StateManager as _, Status};
+use faasflow_core::{RequestId, duration, headers};
+use faasflow_http::{ReadBodyError, now_ms, read_body};
+use http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, Method, StatusCode, Uri, request};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::answer;
+use super::ended::NOT_SHOWN;
+use super::not_done::NotDone;
+use super::prefer::Preference;
+use super::progress::{NotFound, Remembered};
+use super::recover::Stalled;
+use crate::conclusion::{Conclusion, Delivery};
+use crate::deadline::Deadline;
+use crate::delivery::respond;
+use crate::instance::Instance;
+
+/// How many requests a page of the list has by default, and at most.
+pub(super) const LISTED: usize = 50;
+pub(super) const MOST_LISTED: usize = 1000;
+/// How many requests `recover` looks at by default, and at most.
+pub(super) const LOOKED_AT: usize = 1000;
+pub(super) const MOST_LOOKED_AT: usize = 100_000;
+/// How long a request must not have moved to be recovered, by default, if a phase may not take longer.
+pub(super) const OLDER: Duration = Duration::from_secs(60);
+/// The largest body of a request to the API, in bytes. None needs one.
+const MOST_BODY: u64 = 64 << 10;
+
+/// The routes below `/_/`.
+pub(crate) fn routes(function: Arc<Instance>) -> Router {
+    Router::new()
+        .route("/_/openapi.json", get(openapi))
+        .route("/_/requests", get(list))
+        .route("/_/requests/{id}", get(status))
+        .route("/_/requests/{id}/result", get(result))
+        .route("/_/requests/{id}/pause", post(pause))
+        .route("/_/requests/{id}/resume", post(resume))
+        .route("/_/requests/{id}/stop", post(stop))
+        .route("/_/requests/{id}/redrive", post(redrive))
+        .route("/_/recover", post(recover))
+        .route("/_", any(absent))
+        .route("/_/", any(absent))
+        .route("/_/{*rest}", any(absent))
+        .with_state(function)
+}
+
+/// The answer to a method that a path below `/_/` does not have.
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let reason =
+        format!("`{}` does not have the method `{method}`; the header `Allow` has those that it has", uri.path());
+    answered(refused(StatusCode::METHOD_NOT_ALLOWED, code::BAD_API_REQUEST, reason))
+}
+
+/// A path that would otherwise be a fresh request to the flow.
+async fn absent(uri: Uri) -> Response {
+    let reason = format!("a flow function has nothing at `{}`; requests to the flow itself go to `/`", uri.path());
+    answered(refused(StatusCode::NOT_FOUND, code::BAD_API_REQUEST, reason))
+}
+
+/// Why a request to the API is refused.
+struct Refused {
+    status: StatusCode,
+    code: Code,
+    reason: String,
+    id: Option<String>,
+    /// The status of the request, if that is why.
+    of: Option<Status>,
+    /// What is not in the answer, but in the log.
+    detail: Option<String>,
+}
+
+/// The id in the path of a request to the API. It need not be valid.
+struct Id(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Id, Response> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Id(id)),
+            Err(_) => Err(answered(not_an_id())),
+        }
+    }
+}
+
+fn not_an_id<T>() -> Answered<T> {
+    bad(format!("this is not a request id: an id has {}", RequestId::FORM))
+}
+
+type Answered<T> = Result<T, Box<Refused>>;
+
+fn refused<T>(status: StatusCode, code: Code, reason: impl Into<String>) -> Answered<T> {
+    Err(Box::new(Refused { status, code, reason: reason.into(), id: None, of: None, detail: None }))
+}
+
+fn bad<T>(reason: impl Into<String>) -> Answered<T> {
+    refused(StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, reason)
+}
+
+impl From<NotDone> for Box<Refused> {
+    fn from(error: NotDone) -> Box<Refused> {
+        let (status, code, reason) = error.answer();
+        let of = match &error {
+            NotDone::NotPossible(of, _) => Some(*of),
+            _ => None,
+        };
+        Box::new(Refused { status, code, reason, id: None, of, detail: error.detail() })
+    }
+}
+
+impl From<NotFound> for Box<Refused> {
+    fn from(error: NotFound) -> Box<Refused> {
+        NotDone::from(error).into()
+    }
+}
+
+impl Refused {
+    fn respond(self) -> Response {
+        if let Some(detail) = &self.detail {
+            tracing::warn!("A request to the API is answered with {}: {}: {detail}", self.status.as_u16(), self.reason);
+        }
+        let mut told = api::RequestProblem::default();
+        (told.request_id, told.reason, told.code) = (self.id, self.reason, Some(self.code.to_string()));
+        told.status = self.of.map(answer::status_of);
+        let mut response = (self.status, Json(told)).into_response();
+        response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(self.code.as_str()));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+fn answered(answer: Answered<Response>) -> Response {
+    answer.unwrap_or_else(|refused| refused.respond())
+}
+
+/// The same for a request about one request.
+fn answered_about(id: &str, answer: Answered<Response>) -> Response {
+    answer.unwrap_or_else(|refused| {
+        let id = RequestId::parse(id).map(|id| id.to_string());
+        Refused { id, ..*refused }.respond()
+    })
+}
+
+impl Instance {
+    fn remembering(&self) -> Answered<()> {
+        if self.remembers {
+            return Ok(());
+        }
+        let reason = "the flow does not remember its requests; for that it needs a shared state manager, such as `redis`, `s3` or, \
+                      on the local gateway, `gateway`, and `records` must not be `off`";
+        refused(StatusCode::NOT_IMPLEMENTED, code::NO_RECORDS, reason)
+    }
+
+    /// The scope of the request with this id.
+    fn scope_from(&self, id: &str) -> Answered<Scope> {
+        self.remembering()?;
+        match RequestId::parse(id) {
+            Some(id) => Ok(self.scope_of(id.as_str())),
+            None => not_an_id(),
+        }
+    }
+
+    /// The same for a request that must be signed only if fresh requests must.
+    async fn signed_if_verified(&self, request: Request) -> Answered<()> {
+        if self.config.verify_request { self.signed(request).await } else { Ok(()) }
+    }
+
+    /// Reads a request to the API that must be signed, and checks the signature.
+    async fn signed(&self, request: Request) -> Answered<()> {
+        self.remembering()?;
+        let (parts, body) = request.into_parts();
+        let body = match read_body(body, MOST_BODY, Duration::from_secs(10)).await {
+            Ok(body) => body,
+            Err(error) => {
+                let status = match &error {
+                    ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                return refused(status, error.code(), format!("{error}; the API needs no body"));
+            }
+        };
+        if !self.config.enable_hmac {
+            return Ok(());
+        }
+        let denied = |code, reason: String| refused(StatusCode::UNAUTHORIZED, code, reason);
+        let Some(keys) = &self.keys else {
+            return denied(code::NO_KEY, "this flow has no key, so it accepts no signed requests".to_owned());
+        };
+        let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(signed_at) = text(headers::SIGNED_AT).and_then(|value| value.parse::<u64>().ok()) else {
+            let reason = "the request is not signed: `X-Faasflow-Signed-At` is missing or is not a number of milliseconds; the \
+                          command `faasflow requests` signs its requests";
+            return denied(code::SIGNATURE_MISSING, reason.to_owned());
+        };
+        if !is_signed_now(signed_at, now_ms()) {
+            let reason = "the request was signed too long ago, or a clock is wrong: `X-Faasflow-Signed-At` may be 5 minutes old, or \
+                          1 minute ahead";
+            return denied(code::SIGNED_TOO_LONG_AGO, reason.to_owned());
+        }
+        let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let mut signed = api_request(&self.name, parts.method.as_str(), target, signed_at).into_bytes();
+        signed.extend_from_slice(&body);
+        let header = parts.headers.get(headers::SIGNATURE).map(HeaderValue::as_bytes);
+        match keys.verify(header, &signed) {
+            Ok(()) => Ok(()),
+            Err(SignatureError::Wrong) => {
+                let reason = "the signature does not match this request under any key of this flow: sign the name of the flow, the \
+                              method, the path with the query, the time and the body, with a key of this flow";
+                denied(SignatureError::Wrong.code(), reason.to_owned())
+            }
+            Err(error) => {
+                let reason = format!("{error}: send it as `X-Hub-Signature: sha256=<64 hexadecimal digits>`");
+                denied(error.code(), reason)
+            }
+        }
+    }
+
+    /// The time that an answer may take.
+    fn patience(&self) -> Instant {
+        Deadline::starting_now(self.config.write_timeout).state_in_steps()
+    }
+
+    /// How long a caller may wait that prefers this.
+    fn granted(&self, wait: Duration) -> Duration {
+        wait.min(self.patience().saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits until a request has ended, as long as its caller is granted, and returns what has become of it.
+    async fn awaited(&self, scope: &Scope, wait: Option<Duration>) -> Answered<Remembered> {
+        let remembered = self.remembered(scope, self.patience()).await?;
+        let (Some(wait), false) = (wait, remembered.status().has_ended()) else { return Ok(remembered) };
+        let until = Instant::now() + wait;
+        let manager = self.flow.state_manager().expect("a flow that remembers its requests has a state manager");
+        let Some(mut waiting) = self.waiting.begin(manager, scope.clone(), remembered.generation()) else {
+            let reason = "too many callers wait; ask again without `Prefer: wait`, or later";
+            return refused(StatusCode::SERVICE_UNAVAILABLE, code::TOO_MANY_WAIT, reason);
+        };
+        // It may have ended before the wait began.
+        let remembered = self.remembered(scope, self.patience()).await?;
+        if remembered.status().has_ended() {
+            return Ok(remembered);
+        }
+        let generation = remembered.generation();
+        let is_over = waiting.until(until).await;
+        loop {
+            let remembered = self.remembered(scope, until.max(Instant::now() + Duration::from_secs(1))).await?;
+            let is_shown = remembered.status().has_ended() || remembered.generation() != generation;
+            if is_shown || !is_over || Instant::now() >= until {
+                return Ok(remembered);
+            }
+            // The request has ended, but the store does not show it yet.
+            tokio::time::sleep(NOT_SHOWN).await;
+        }
+    }
+
+    /// Says where the status of an accepted request can be asked for.
+    pub(crate) fn locate(&self, id: &RequestId, response: &mut Response) {
+        let location = format!("/function/{}/_/requests/{id}", self.name);
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(LOCATION, location);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+    }
+
+    /// The answer to a request that was accepted and has not ended.
+    pub(crate) fn accepted(&self, id: &RequestId) -> Response {
+        let mut response = respond(Conclusion::Forwarded, id, Delivery::Fresh, None);
+        self.locate(id, &mut response);
+        response
+    }
+}
+
+fn parameters<T: DeserializeOwned>(query: Option<&str>) -> Answered<T> {
+    // The error names the parameters that there are.
+    serde_html_form::from_str(query.unwrap_or_default())
+        .or_else(|error| bad(format!("the query cannot be used: {error}")))
+}
+
+/// Parses a parameter that was given.
+fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answered<usize> {
+    match text.map(str::parse) {
+        None => Ok(default),
+        Some(Ok(number)) if (1..=most).contains(&number) => Ok(number),
+        Some(_) => bad(format!("`{name}` must be a number from 1 to {most}")),
+    }
+}
+
+/// The status as JSON, with its tag. A client that has it already is told so.
+fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
+    let body = serde_json::to_vec(told).expect("a status is plain data");
+    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..12]));
+    let known = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| {
+        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    });
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => (status, [("content-type", "application/json")], Bytes::from(body)).into_response(),
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    if !told.status.is_end() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+async fn openapi(State(function): State<Arc<Instance>>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], super::openapi::document(&function.name)).into_response()
+}
+
+async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+    let asked = request.headers().clone();
+    let answer = async {
+        function.signed_if_verified(request).await?;
+        let scope = function.scope_from(&id)?;
+        let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
+        let remembered = function.awaited(&scope, wait).await?;
+        let mut response = tagged(StatusCode::OK, &answer::status(&function.flow, &remembered), &asked);
+        Preference::applied(wait, response.headers_mut());
+        Ok(response)
+    };
+    answered_about(&id, answer.await)
+}
+
+async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+    let asked = request.headers().clone();
+    let answer = async {
+        function.signed_if_verified(request).await?;
+        let scope = function.scope_from(&id)?;
+        let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
+        let remembered = function.awaited(&scope, wait).await?;
+        let mut response = match remembered.status().has_ended() {
+            true => {
+                let conclusion = function.result_of(&remembered.info, remembered.generation()).await;
+                respond(conclusion, &remembered.info.id, Delivery::Fresh, None)
+            }
+            false => {
+                let told = answer::status(&function.flow, &remembered);
+                let mut response = tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
+                function.locate(&remembered.info.id, &mut response);
+                response
+            }
+        };
+        Preference::applied(wait, response.headers_mut());
+        shown_only(response.headers_mut());
+        Ok(response)
+    };
+    answered_about(&id, answer.await)
+}
+
+/// Lets no browser execute a result. It has the type that a caller or a function has given it, and the origin of the gateway.
+fn shown_only(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The parameters of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    status: Option<String>,
+    since: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let asked: Listing = parameters(query.as_deref())?;
+        let status: Option<Status> = match asked.status.as_deref().map(str::parse).transpose() {
+            Ok(status) => status,
+            Err(error) => return bad(faasflow_core::chain(&error)),
+        };
+        let limit = number("limit", asked.limit.as_deref(), LISTED, MOST_LISTED)?;
+        let query = ListQuery {
+            status,
+            since_ms: since(asked.since.as_deref())?,
+            after: asked.cursor.as_deref().map(position).transpose()?,
+            limit: limit + 1,
+        };
+        let manager = function.records(function.patience());
+        let mut lines = manager.list_requests(&function.name, &query).await.map_err(NotFound::Store)?;
+        let has_more = lines.len() > limit;
+        lines.truncate(limit);
+        let mut told = api::RequestList::default();
+        told.version = api::REQUESTS_VERSION;
+        told.cursor = lines
+            .last()
+            .filter(|_| has_more)
+            .map(|last| cursor(&ListPosition { started_ms: last.started_ms, request: last.request.clone() }));
+        let tell = |line: faasflow_core::state::Listed| {
+            let mut told = api::RequestSummary::default();
+            (told.id, told.status, told.started_ms) = (line.request, answer::status_of(line.status), line.started_ms);
+            told
+        };
+        told.requests = lines.into_iter().map(tell).collect();
+        Ok(Json(told).into_response())
+    };
+    answered(answer.await)
+}
+
+/// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
+/// itself.
+fn since(text: Option<&str>) -> Answered<u64> {
+    let Some(text) = text else { return Ok(0) };
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    match duration::parse(text) {
+        Ok(since) => Ok(now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
+        Err(_) => bad("`since` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"),
+    }
+}
+
+/// A position as a cursor.
+fn cursor(position: &ListPosition) -> String {
+    format!("{}~{}", position.started_ms, position.request)
+}
+
+/// The position of a cursor.
+fn position(text: &str) -> Answered<ListPosition> {
+    let parsed = text.split_once('~').and_then(|(started_ms, request)| {
+        Some(ListPosition { started_ms: started_ms.parse().ok()?, request: RequestId::parse(request)?.to_string() })
+    });
+    parsed.map_or_else(|| bad("`cursor` must be the `cursor` of an earlier answer"), Ok)
+}
+
+/// Does something to its end, even if the client leaves.
+async fn to_its_end<T: Send + 'static>(
+    function: &Instance,
+    work: impl Future<Output = Result<T, NotDone>> + Send + 'static,
+) -> Answered<T> {
+    match function.tasks.spawn(work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => {
+            refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, "the flow function itself failed; see its log")
+        }
+    }
+}
+
+fn changed(id: &str, status: Status, generation: Option<u32>) -> Response {
+    let mut told = api::RequestChange::default();
+    told.version = api::REQUESTS_VERSION;
+    (told.id, told.status, told.generation) = (id.to_owned(), answer::status_of(status), generation.map(u64::from));
+    Json(told).into_response()
+}
+
+/// Changes a request whose owner has signed for it.
+async fn change(
+    function: Arc<Instance>,
+    id: String,
+    request: Request,
+    work: impl FnOnce(Arc<Instance>, Scope) -> BoxFuture<'static, Result<Status, NotDone>>,
+) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let scope = function.scope_from(&id)?;
+        let status = to_its_end(&function, work(function.clone(), scope)).await?;
+        Ok(changed(&id, status, None))
+    };
+    answered_about(&id, answer.await)
+}
+
+async fn pause(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+    change(function, id, request, |this, scope| Box::pin(async move { this.pause(&scope).await })).await
+}
+
+async fn resume(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+    change(function, id, request, |this, scope| Box::pin(async move { this.resume(&scope).await })).await
+}
+
+async fn stop(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+    change(function, id, request, |this, scope| Box::pin(async move { this.stop(&scope).await })).await
+}
+
+/// The parameters of a redrive.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redriving {
+    from: Option<String>,
+}
+
+async fn redrive(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let Redriving { from } = parameters(query.as_deref())?;
+        let from = match from.as_deref() {
+            None | Some("failed") => Redrive::Failed,
+            Some(phase) => match phase.parse() {
+                Ok(phase) => Redrive::Phase(phase),
+                Err(_) => return bad("`from` must be `failed` or the number of a phase"),
+            },
+        };
+        let (this, scope) = (function.clone(), function.scope_from(&id)?);
+        let generation = to_its_end(&function, async move { this.redrive(&scope, from).await }).await?;
+        Ok(changed(&id, Status::Running, Some(generation)))
+    };
+    answered_about(&id, answer.await)
+}
+
+/// The parameters of a recovery.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recovering {
+    older: Option<String>,
+    force: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let asked: Recovering = parameters(query.as_deref())?;
+        let older = match asked.older.as_deref().map(duration::parse) {
+            None => OLDER,
+            Some(Ok(older)) => older,
+            Some(Err(_)) => return bad("`older` must be a duration such as `60s`"),
+        };
+        let force = match asked.force.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return bad("`force` must be `true` or `false`"),
+        };
+        let limit = number("limit", asked.limit.as_deref(), LOOKED_AT, MOST_LOOKED_AT)?;
+        let after = asked.cursor.as_deref().map(position).transpose()?;
+        let stalled = Stalled { force, ..Stalled::new(older) };
+        let recovered = function.recover(stalled, limit, after, &function.time_to_answer()).await;
+        let (mut told, after) = recovered.map_err(NotFound::Store)?;
+        told.cursor = after.as_ref().map(cursor);
+        Ok(Json(told).into_response())
+    };
+    answered(answer.await)
+}
