@@ -6,6 +6,7 @@ use faasflow_core::machine::Outage;
 use faasflow_core::state::{StateError, Status};
 use http::StatusCode;
 
+use super::ended::EXPIRED;
 use super::post::NotPosted;
 use super::progress::{NotFound, unreadable};
 
@@ -46,7 +47,7 @@ impl NotDone {
             NotDone::NotFound(NotFound::Expired) => (
                 StatusCode::GONE,
                 code::REQUEST_EXPIRED,
-                "the request has ended, and its record has expired; the setting is `keep_records`".to_owned(),
+                EXPIRED.to_owned(),
             ),
             NotDone::NotFound(NotFound::Unreadable(key)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, code::UNREADABLE_RECORD, unreadable(key))
