@@ -17,6 +17,8 @@ pub(super) enum NotDone {
     NotPossible(Status, String),
     /// The flow has no phase with the number that was named.
     NoPhase(String),
+    /// The request has no such payload.
+    NotThere(String),
     Outage(Outage),
     NotPosted(NotPosted),
 }
@@ -65,6 +67,7 @@ impl NotDone {
                 (StatusCode::CONFLICT, code::NOT_POSSIBLE, format!("the request is `{status}`: {why}"))
             }
             NotDone::NoPhase(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
+            NotDone::NotThere(why) => (StatusCode::NOT_FOUND, code::BAD_API_REQUEST, why.clone()),
             NotDone::Outage(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage.code, outage.reason.clone()),
             NotDone::NotPosted(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.outage.code, format!("{error}; ask again to go on"))
@@ -78,7 +81,9 @@ impl NotDone {
             NotDone::NotFound(NotFound::Store(error)) => Some(chain(error)),
             NotDone::Outage(outage) => Some(outage.detail.clone()),
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
-            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) => None,
+            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => {
+                None
+            },
         }
     }
 }
