@@ -54,7 +54,7 @@ impl Stand {
     pub(super) async fn start(folder: &Path) -> Result<Stand, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
-        for flow in ["orders", "parcels", "mirror"] {
+        for flow in ["orders", "parcels", "mirror", "fragile", "brittle"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",

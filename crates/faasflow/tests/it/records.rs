@@ -4,6 +4,7 @@ mod begins;
 mod callers;
 mod calling;
 mod over_http;
+mod payloads;
 mod pauses;
 mod places;
 mod recoveries;
