@@ -53,6 +53,8 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "a list of a thousand requests stays usable" => crowd,
         "the items of a for-each are counted, and failed ones are listed" => items,
         "each attempt is seen, and why a request does not go on" => retried,
+        "long waits do not crush the bars, and what is lost is called so" => hours,
+        "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
         "a gateway with a password shows its pages to those who know it" => password,
         "the page says that the gateway is away, and goes on when it is back" => away,
@@ -393,6 +395,41 @@ async fn payloads(visit: &Visit) -> Result<(), String> {
     let loaded = "performance.getEntriesByType('resource').filter(({ name }) => /order-2\\/(input|output)/.test(name)).length";
     expect(tab.eval(loaded).await? == json!(2), || "payloads are fetched more than once".to_owned())?;
     tab.until("payloads are kept", "kept.length > 0 && kept.every((one) => one.isConnected)").await
+}
+
+/// What would take hours to wait for: the modules of the page are given requests that were paused overnight, parked or lost.
+async fn hours(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    visit.go("/ui/flows/orders/requests/order-2").await?;
+    let script = "Promise.all(['scale', 'timeline', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
+         partsOf }, { whyNot }]) => { const hour = 3600000; const [scale, cuts] = scaleOf(0, 8 * hour, [[0, 400], [8 * hour - 600, 8 * hour]], \
+         1000); const place = { place: '2', path: [], phase: 2, steps: ['function `pack`'], status: 'running', attempts: 0, call_id: 'b' }; \
+         const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \
+         whyNot({ ...request, status }, { calls, letters: [], isWhole: true }, hour).flat().map((part) => part.code ?? part).join(''); \
+         const waits = [{ call_id: 'b', attempt: 1, in_flight: false, due_ms: 0, accepted_ms: 400, function: 'orders' }]; \
+         return { widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
+         parts: partsOf(place, request, hour, waits).map(({ kind, from, to }) => [kind, from, to]), \
+         lost: said('running', []), queued: said('running', waits), parked: said('parked', []) }; })";
+    let found = tab.eval(script).await?;
+    expect(found["widths"] == json!([200, 300]) && found["cuts"] == 1, || format!("the bars are crushed: {found}"))?;
+    expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || format!("the time in the queue is not shown: {found}"))?;
+    let says = |name: &str, text: &str| {
+        expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
+    };
+    says("lost", "faasflow requests recover orders")?;
+    says("queued", "function pack waits in the queue for its first delivery, which is next in turn.")?;
+    says("parked", "until somebody deploys a definition")
+}
+
+/// The link to the trace of a request whose caller has it traced.
+async fn traces(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("x-faasflow-request-id", "traced"), ("traceparent", parent)];
+    stand.post("/function/mirror", &headers, b"x").await?.expect(200)?;
+    visit.go("/ui/flows/mirror/requests/traced").await?;
+    let link = format!("document.querySelector('a[href=\"{}/trace/0af7651916cd43dd8448eb211c80319c\"]') !== null", stand::TRACES);
+    tab.until("there is a link to its trace", &link).await
 }
 
 /// Payloads that would do something if they were taken for a page, a picture or direction marks.

@@ -24,6 +24,9 @@ const FUNCTIONS: &str = r#"
     fprocess: sh -c 'if test -e courier; then cat; else echo "<script>hacked = 1</script> no courier answers <img src=x onerror=\"hacked = 1\">" >&2; printf "\342\200\256 looks reversed, \377 is not UTF-8\n" >&2; exit 3; fi'
 "#;
 
+/// Where Jaeger would be.
+pub(super) const TRACES: &str = "http://127.0.0.1:16686";
+
 /// A gateway that asks for a password, and the URL of its pages with user and password.
 pub(super) async fn with_password(folder: &Path) -> Result<(Server, String), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -64,7 +67,8 @@ impl Stand {
         std::fs::write(folder.join("stack.yml"), text).map_err(|error| error.to_string())?;
         let port = free_port()?;
         let arguments =
-            ["up", &folder.to_string_lossy(), "--no-watch", "--queue-attempts", "2", "--port"].map(str::to_owned);
+            ["up", &folder.to_string_lossy(), "--no-watch", "--queue-attempts", "2", "--traces", TRACES, "--port"];
+        let arguments = arguments.map(str::to_owned);
         let up = Server::start(Recipe {
             program: own.with_file_name("faasflow"),
             arguments: arguments.into_iter().chain([port.to_string()]).collect(),

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { drawing } from "../drawing.js";
-import { h, put, putIfNew, setText } from "../dom.js";
+import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
@@ -122,10 +122,13 @@ export function page(main, { words: [flow, id], signal }) {
   function showNow(request) {
     const sentences = isEnd(request.status) ? [] : whyNot(request, queue);
     now.hidden = sentences.length === 0;
-    putIfNew(now, sentences, () => sentences.map((sentence) => h("li", {}, sentence.map((part) => {
-      if (part.letter !== undefined) return link(`/ui/queue/dead-letters/${part.letter}`, part.text);
-      return part.code !== undefined ? h("code", {}, part.code) : part;
-    }))));
+    // Each sentence is replaced by itself, so that a link in another one can be clicked while a time is counted down.
+    keyed(now, [...sentences.entries()], ([index]) => index, () => h("li", {}), (item, [, sentence]) => {
+      putIfNew(item, sentence, () => sentence.map((part) => {
+        if (part.letter !== undefined) return link(`/ui/queue/dead-letters/${part.letter}`, part.text);
+        return part.code !== undefined ? h("code", {}, part.code) : part;
+      }));
+    });
   }
 
   function showTrace(request) {

@@ -132,7 +132,7 @@ impl Walk<'_> {
             return None;
         }
         let outline = self.plan.composite(composite);
-        let is_first = outline.kind() != CompositeKind::Graph || outline.branches()[member as usize].after().is_empty();
+        let is_first = outline.kind() != CompositeKind::Graph || outline.branches().get(member as usize).is_some_and(|branch| branch.after().is_empty());
         let (payload, origin): (Carried, Origin) = match (&terms.list, is_first) {
             (Some(_), _) => (Payload::empty().into(), Origin::Item),
             (None, true) => (record.output.clone(), Origin::Token),
