@@ -141,13 +141,16 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ),
         ("Removal", value(&Removal { function_name: text(), namespace: Some(text()) })),
         ("Scaling", value(&Scaling { replicas: 1 })),
-        ("Info", value(&Info {
+        (
+            "Info",
+            value(&Info {
                 arch: text(),
                 limits: Some(limits()),
                 provider: provider(),
                 traces: Some(text()),
                 version: version(),
-            })),
+            }),
+        ),
         (
             "ProviderInfo",
             value(&ProviderInfo {

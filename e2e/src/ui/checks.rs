@@ -357,7 +357,8 @@ async fn retried(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/flows/fragile/requests/fragile-1").await?;
     let given_up = "/attempt 2/.test(document.body.innerText) && /given up, because/.test(document.body.innerText)";
     tab.until("the page says why the first attempt was given up", given_up).await?;
-    tab.until("that attempt has a bar of its own", "document.querySelectorAll('.timeline .at-gave').length === 1").await?;
+    tab.until("that attempt has a bar of its own", "document.querySelectorAll('.timeline .at-gave').length === 1")
+        .await?;
     visit.seen("request-retrying").await?;
     tab.shows("does not go on: the queue gave it up after 2 attempts").await?;
     visit.seen("request-given-up").await?;
@@ -383,16 +384,22 @@ async fn payloads(visit: &Visit) -> Result<(), String> {
     for text in ["What is joined", "left: 7", "cents: 1990", "Output"] {
         tab.shows(text).await?;
     }
-    tab.until("the lines of the place are there", "document.querySelector('.lines').innerText.includes('packing order')").await?;
+    tab.until(
+        "the lines of the place are there",
+        "document.querySelector('.lines').innerText.includes('packing order')",
+    )
+    .await?;
     let lines = tab.eval("document.querySelector('.lines').innerText").await?;
     expect(!lines.to_string().contains("function `ship`"), || format!("lines of another place are shown: {lines}"))?;
     visit.seen("request-payloads").await?;
     // Both stay as they are while the page asks again.
     tab.eval("window.kept = [...document.querySelectorAll('.sides .payload')]").await?;
-    let asked = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/requests/order-2')).length";
+    let asked =
+        "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/requests/order-2')).length";
     let before = tab.eval(asked).await?.as_u64().unwrap_or_default();
     tab.until("the page has asked three times more", &format!("{asked} >= {}", before + 3)).await?;
-    let loaded = "performance.getEntriesByType('resource').filter(({ name }) => /order-2\\/(input|output)/.test(name)).length";
+    let loaded =
+        "performance.getEntriesByType('resource').filter(({ name }) => /order-2\\/(input|output)/.test(name)).length";
     expect(tab.eval(loaded).await? == json!(2), || "payloads are fetched more than once".to_owned())?;
     tab.until("payloads are kept", "kept.length > 0 && kept.every((one) => one.isConnected)").await
 }
@@ -412,7 +419,9 @@ async fn hours(visit: &Visit) -> Result<(), String> {
          lost: said('running', []), queued: said('running', waits), parked: said('parked', []) }; })";
     let found = tab.eval(script).await?;
     expect(found["widths"] == json!([200, 300]) && found["cuts"] == 1, || format!("the bars are crushed: {found}"))?;
-    expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || format!("the time in the queue is not shown: {found}"))?;
+    expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || {
+        format!("the time in the queue is not shown: {found}")
+    })?;
     let says = |name: &str, text: &str| {
         expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
     };
@@ -428,7 +437,10 @@ async fn traces(visit: &Visit) -> Result<(), String> {
     let headers = [("x-faasflow-request-id", "traced"), ("traceparent", parent)];
     stand.post("/function/mirror", &headers, b"x").await?.expect(200)?;
     visit.go("/ui/flows/mirror/requests/traced").await?;
-    let link = format!("document.querySelector('a[href=\"{}/trace/0af7651916cd43dd8448eb211c80319c\"]') !== null", stand::TRACES);
+    let link = format!(
+        "document.querySelector('a[href=\"{}/trace/0af7651916cd43dd8448eb211c80319c\"]') !== null",
+        stand::TRACES
+    );
     tab.until("there is a link to its trace", &link).await
 }
 

@@ -90,7 +90,8 @@ impl Place {
             Some(Member { fork: number(fork)?, index: number(index)? })
         };
         let path: Vec<Member> = path.into_iter().flat_map(|path| path.split('/')).map(member).collect::<Option<_>>()?;
-        let (segment, generation) = last.split_once('@').map_or((last, "0"), |(segment, generation)| (segment, generation));
+        let (segment, generation) =
+            last.split_once('@').map_or((last, "0"), |(segment, generation)| (segment, generation));
         let place = Place::with_path(number(segment)?, &path, number(generation)?);
         // Each place is written in one way: without leading zeros or signs.
         (place.to_string() == text).then_some(place)

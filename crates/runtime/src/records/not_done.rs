@@ -81,9 +81,7 @@ impl NotDone {
             NotDone::NotFound(NotFound::Store(error)) => Some(chain(error)),
             NotDone::Outage(outage) => Some(outage.detail.clone()),
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
-            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => {
-                None
-            },
+            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use faasflow_core::graph::{CompositeKind, Place};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, find};
 use faasflow_core::machine::{Outage, Route};
-use faasflow_core::state::{Key, Scope, StateManager as _, StateManagerExt as _};
+use faasflow_core::state::{Key, Scope, StateManager as _};
 use faasflow_core::{MemberOutcome, Payload, RequestInfo};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -75,7 +75,7 @@ impl Instance {
 
     async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<Payload, NotDone> {
         let manager = self.records(self.time_to_answer().state_in_steps());
-        let opened = self.open(&manager, scope).await?;
+        let opened = self.opened(&manager, scope).await?;
         if manager.is_expired(scope).await? {
             return Err(NotFound::Expired.into());
         }
@@ -91,7 +91,9 @@ impl Instance {
                 }
                 Find::Found { input, record } => break (*input, record),
                 Find::Nowhere => {
-                    let why = format!("the request has not reached the place `{place}`, or has no such place; its status lists them");
+                    let why = format!(
+                        "the request has not reached the place `{place}`, or has no such place; its status lists them"
+                    );
                     return Err(NotDone::NotThere(why));
                 }
                 Find::Unreadable => {
@@ -112,7 +114,9 @@ impl Instance {
                 match value.as_ref().and_then(FailedAnswer::decode) {
                     Some(answer) => Ok(answer.body),
                     None => {
-                        let why = format!("the place `{place}` did not fail because of an answer, or the answer was not kept");
+                        let why = format!(
+                            "the place `{place}` did not fail because of an answer, or the answer was not kept"
+                        );
                         Err(NotDone::NotThere(why))
                     }
                 }
@@ -143,7 +147,8 @@ impl Shelves<'_> {
             Input::Branches(branches) => {
                 let owner = route.plan().segment(place).and_then(|segment| route.plan().body(segment.body()).owner());
                 let names = owner.map(|(composite, _)| route.plan().composite(composite).branches());
-                let name = |index: usize| names.and_then(|names| names.get(index)).map(|branch| branch.name().to_string());
+                let name =
+                    |index: usize| names.and_then(|names| names.get(index)).map(|branch| branch.name().to_string());
                 let (names, members) = branches
                     .into_iter()
                     .map(|(index, key)| (name(index).unwrap_or_default(), (MemberOutcome::Done, key)))
@@ -153,9 +158,9 @@ impl Shelves<'_> {
             Input::Join { members, .. } => {
                 let joins = route.plan().segment(place).and_then(|segment| segment.joins());
                 let outline = joins.map(|composite| route.plan().composite(composite));
-                let names = outline.filter(|outline| outline.kind() == CompositeKind::Graph).map(|outline| {
-                    outline.branches().iter().map(|branch| branch.name().to_string()).collect()
-                });
+                let names = outline
+                    .filter(|outline| outline.kind() == CompositeKind::Graph)
+                    .map(|outline| outline.branches().iter().map(|branch| branch.name().to_string()).collect());
                 self.members(names, members).await
             }
             other => unreachable!("nobody knows how to show the input {other:?}"),

@@ -124,7 +124,7 @@ impl Instance {
     async fn look_up(&self, scope: &Scope, until: Instant) -> Result<Remembered, NotFound> {
         let manager = self.records(until);
         let Opened { info, begun, shape, began_ms, caller_waits, control, first } =
-            self.open(&manager, scope).await?;
+            self.opened(&manager, scope).await?;
         let route = begun.route(&self.flow);
         // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
         let mut found = HashMap::from([(Control::key(), control)]);
@@ -147,7 +147,7 @@ impl Instance {
     }
 
     /// Reads how a request began, and what was decided about it since.
-    pub(super) async fn open(&self, manager: &RetryingState, scope: &Scope) -> Result<Opened, NotFound> {
+    pub(super) async fn opened(&self, manager: &RetryingState, scope: &Scope) -> Result<Opened, NotFound> {
         let keys = [Begun::key(), Control::key(), faasflow_core::machine::forked::over_key(0)];
         let found = manager.get_many(scope, &keys.each_ref().map(Key::as_str)).await?;
         let [begun, control, over] = <[Option<Bytes>; 3]>::try_from(found)

@@ -8,7 +8,7 @@ use crate::envelope::{Carried, Origin, Terms};
 use crate::graph::{CompositeIndex, CompositeKind, Follow, Place};
 use crate::machine::Route;
 use crate::payload::Payload;
-use crate::state::{Key, layout};
+use crate::state::Key;
 
 use super::effect::{Answer, Effect, Input};
 use super::flaw::Flaw;
@@ -132,7 +132,8 @@ impl Walk<'_> {
             return None;
         }
         let outline = self.plan.composite(composite);
-        let is_first = outline.kind() != CompositeKind::Graph || outline.branches().get(member as usize).is_some_and(|branch| branch.after().is_empty());
+        let is_first = outline.kind() != CompositeKind::Graph
+            || outline.branches().get(member as usize).is_some_and(|branch| branch.after().is_empty());
         let (payload, origin): (Carried, Origin) = match (&terms.list, is_first) {
             (Some(_), _) => (Payload::empty().into(), Origin::Item),
             (None, true) => (record.output.clone(), Origin::Token),

@@ -149,7 +149,8 @@ impl Record {
     pub(super) fn decode(bytes: &Bytes) -> Option<Record> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let header: Header = decode(&bytes.slice(..end))?;
-        let Header { ended, output, reason, recovered, chosen, fork, turn, span, queued_ms, began_ms, done_ms } = header;
+        let Header { ended, output, reason, recovered, chosen, fork, turn, span, queued_ms, began_ms, done_ms } =
+            header;
         let output = match output {
             Some(packed) => packed.unpack(&bytes.slice(end + 1..))?,
             None => Payload::empty().into(),

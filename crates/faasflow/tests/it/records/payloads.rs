@@ -43,7 +43,8 @@ fn place<'a>(told: &'a Value, text: &str) -> &'a Value {
 
 #[tokio::test]
 async fn inputs_and_outputs_are_shown_byte_for_byte() {
-    let double = Fake::with(|call| Reply::new([&call.body[..], &call.body[..]].concat()).header("content-type", "image/png"));
+    let double =
+        Fake::with(|call| Reply::new([&call.body[..], &call.body[..]].concat()).header("content-type", "image/png"));
     let kit = remembering(chain()).function("one", double).start().await;
     send(&kit, "p", b"\xff<b>".to_vec(), "text/html").await;
     waited(&kit, "/_/requests/p").await;
@@ -128,7 +129,11 @@ async fn what_is_joined_is_shown_with_the_outcome_of_each_branch() {
     assert_eq!(joined.header("content-type"), Some("application/vnd.faasflow.members+json"));
     // The output of a branch keeps its text.
     let members = joined.text();
-    assert!(members.starts_with(r#"{"a":{"outcome":"done","bytes":10,"content_type":"application/json","output":{"n": 1.0}}"#), "{members}");
+    assert!(
+        members
+            .starts_with(r#"{"a":{"outcome":"done","bytes":10,"content_type":"application/json","output":{"n": 1.0}}"#),
+        "{members}"
+    );
     let members: Value = joined.json();
     assert_eq!(members["picture"], json!({ "outcome": "done", "bytes": 4, "content_type": "image/png" }));
     assert_eq!(members["fails"]["outcome"], "failed");
@@ -163,7 +168,10 @@ async fn an_item_that_is_not_listed_has_its_payloads_too() {
     assert_eq!(refusal(&kit, "i/input?place=1.200/2").await.0, 404);
     let joined: Value = payload(&kit, "i/input?place=4").await.json();
     assert_eq!(joined.as_array().unwrap().len(), 200);
-    assert_eq!(joined[199], json!({ "outcome": "done", "bytes": 4, "output": 2000 }));
+    assert_eq!(
+        joined[199],
+        json!({ "outcome": "done", "bytes": 4, "content_type": "application/octet-stream", "output": 2000 })
+    );
 }
 
 #[tokio::test]

@@ -10,9 +10,7 @@ use faasflow_core::Outcome;
 use faasflow_core::code;
 use faasflow_core::envelope::{Carried, Envelope};
 use faasflow_core::machine::Outage;
-use faasflow_core::machine::forked::{
-    Attempt, Begun, Control, FailedAnswer, Tried, over_key, posted_key, result_key,
-};
+use faasflow_core::machine::forked::{Attempt, Begun, Control, FailedAnswer, Tried, over_key, posted_key, result_key};
 use faasflow_core::state::{Condition, Key, StateError, StateManager as _, Status};
 use faasflow_core::{Payload, RequestId, RequestInfo};
 use faasflow_http::now_ms;
@@ -322,15 +320,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Notes how often this phase was tried, and why the latest attempt did not succeed.
-    async fn note(
-        &self,
-        key: &Key,
-        before: Option<Tried>,
-        times: u32,
-        began_ms: u64,
-        reason: &str,
-        code: code::Code,
-    ) {
+    async fn note(&self, key: &Key, before: Option<Tried>, times: u32, began_ms: u64, reason: &str, code: code::Code) {
         let (reason, code) = (reason.to_owned(), code.to_string());
         let tried = Tried::after(before, times, Attempt { began_ms, given_up_ms: now_ms(), reason, code });
         // It only informs people.
