@@ -128,7 +128,7 @@ function colour(of, marks, request) {
 /** How many items are done, and what is to be known about the others. */
 function inNumbers({ all, done, failed = 0, running = 0 }) {
   const more = failed > 0 ? `, ${count(failed)} failed` : running > 0 && running < all - done ? `, ${count(running)} in progress` : "";
-  return `${count(done)} of ${count(all)} done${more}`;
+  return more ? `${count(done)}/${count(all)} done${more}` : `${count(done)} of ${count(all)} done`;
 }
 
 const inside = (shape, frame) => shape.x >= frame.x && shape.y >= frame.y

@@ -10,7 +10,7 @@ const SHOWN = 200;
 const WIDTH = 1000;
 
 /** How the parts of a bar look, and what they are called. */
-const KINDS = { queue: "in the queue", slot: "waiting for a free slot", gave: "given up", idle: "waiting for another attempt" };
+const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave: "given up", idle: "waiting for another attempt" };
 
 /**
  * A list of places, and a function that brings it up to date. A place is opened by the click of a reader. `insideOf(place)` returns what an
@@ -31,6 +31,7 @@ export function timeline(opened, choose, insideOf) {
     const from = Math.min(request.started_ms, ...parts.map((part) => part.from));
     const to = Math.max(now, from + 1, ...parts.map((part) => part.to));
     const busy = parts.filter((part) => !["queue", "slot", "idle", "open"].includes(part.kind)).map((part) => [part.from, part.to]);
+    busy.push(...request.places.map((place) => whileMembers(place, request, now)).filter((span) => span !== null));
     const [scale, cuts] = scaleOf(from, to, busy, WIDTH);
     keyed(rows, places, (place) => place.place, (place) => make(place, opened, choose, insideOf), (row, place) => {
       row.bring(place, { parts: all.get(place.place), scale, cuts, request, now, log, call: callOf(place, calls) });
@@ -60,6 +61,17 @@ function ledAt(place, places) {
   const before = places.slice(0, at < 0 ? 0 : at).filter((other) => other.done_ms !== undefined);
   const led = before.filter((other) => place.path.every((name, index) => other.path[index] === name) || other.path.length < place.path.length);
   return led.length > 0 ? Math.max(...led.map((other) => other.done_ms)) : undefined;
+}
+
+/** The time in which members of a place were executed that are not listed, because items that have ended are only counted. */
+function whileMembers(place, request, now) {
+  if (!place.members || place.done_ms === undefined) return null;
+  const rest = request.places.slice(request.places.indexOf(place) + 1);
+  const depth = place.path.length;
+  const listed = new Set(rest.filter(({ path }) => path.length > depth).map(({ path }) => path[depth]));
+  if (listed.size >= place.members.all) return null;
+  const join = rest.find(({ path }) => path.length <= depth);
+  return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? now];
 }
 
 /** What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. */

@@ -63,6 +63,10 @@ impl Stand {
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",
                 own.with_file_name("e2e-flow").display()
             ));
+            if flow == "fragile" {
+                // Its deliveries are given up soon.
+                text.push_str("      write_timeout: 4s\n");
+            }
         }
         std::fs::write(folder.join("stack.yml"), text).map_err(|error| error.to_string())?;
         let port = free_port()?;
@@ -105,6 +109,18 @@ impl Stand {
     pub(super) async fn json(&self, path: &str) -> Result<Value, String> {
         let answer = self.client.get(&format!("{}{path}", self.url)).await?.expect(200)?;
         serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
+    }
+
+    /// Waits until a function accepts requests.
+    pub(super) async fn until_ready(&self, function: &str) -> Result<(), String> {
+        let path = format!("/system/function/{function}");
+        for _ in 0..600 {
+            if self.json(&path).await?["availableReplicas"] == 1 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Err(format!("{function} did not become ready"))
     }
 
     /// Waits until a request has this status.
