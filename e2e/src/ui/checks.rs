@@ -198,6 +198,7 @@ async fn control(visit: &Visit) -> Result<(), String> {
     visit.stand.file("slow", true)?;
     visit.stand.order("order-3").await?;
     visit.go("/ui/flows/orders/requests/order-3").await?;
+    tab.shows("function pack is being executed.").await?;
     tab.click("button", "Stop").await?;
     tab.click("dialog button", "Stop").await?;
     tab.shows("Somebody stopped it").await?;

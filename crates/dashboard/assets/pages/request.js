@@ -79,7 +79,8 @@ export function page(main, { words: [flow, id], signal }) {
     else await lookAtQueue(request);
     updateChip(status, request.status);
     setText(words, inWords(request));
-    why.hidden = !request.reason;
+    // The sentence above says that somebody stopped it.
+    why.hidden = !request.reason || request.status === "stopped";
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
     showNow(request);
     showTrace(request);
