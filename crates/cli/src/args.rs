@@ -113,6 +113,9 @@ pub(crate) struct Up {
     /// Run functions for the OpenFaaS gateway at this address, as its provider; functions call that gateway
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) behind: Option<String>,
+    /// The address of Jaeger's pages, such as http://127.0.0.1:16686; the dashboard links each request to its trace there
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) traces: Option<String>,
     /// Where to keep the queue, secrets and deployed functions [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

@@ -12,6 +12,9 @@ export class Refused extends Error {
 /** Whether the gateway did not answer at all. */
 export const isAway = (error) => !(error instanceof Refused) && error.name !== "AbortError";
 
+/** What to say about an error. */
+export const told = (error) => (isAway(error) ? "The gateway does not answer." : error.message);
+
 export const flowPath = (flow) => `/system/flows/${encodeURIComponent(flow)}`;
 export const requestPath = (flow, id) => `${flowPath(flow)}/requests/${encodeURIComponent(id)}`;
 
@@ -39,6 +42,9 @@ async function send(path, options) {
 export async function get(path, signal) {
   return (await send(path, { signal })).json();
 }
+
+/** The answer of a path. A refusal is an error. */
+export const ask = (path, signal) => send(path, { signal });
 
 /** The answer itself, whatever its status. */
 export const open = (path, options) => fetch(whole(path), { redirect: "error", ...options });

@@ -98,7 +98,7 @@ find.addEventListener("submit", async (event) => {
     }
     go(`/ui/requests?id=${encodeURIComponent(id)}`);
   } catch (error) {
-    say(api.isAway(error) ? "The gateway does not answer." : error.message);
+    say(api.told(error));
   }
 });
 

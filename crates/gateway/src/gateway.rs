@@ -72,6 +72,8 @@ pub struct GatewayOptions {
     pub basic_auth: bool,
     /// The address of the gateway in front, if this one is its provider. Functions use that gateway instead of this one.
     pub behind: Option<String>,
+    /// The address of Jaeger's pages, to which the dashboard links.
+    pub traces: Option<String>,
     /// The most calls in flight; by default as many as fit into the memory.
     pub max_inflight_requests: Option<usize>,
     /// The most bytes of bodies in memory; by default half of the gateway's share of the memory.
@@ -107,6 +109,7 @@ impl GatewayOptions {
             grace: Duration::from_secs(10),
             basic_auth: false,
             behind: None,
+            traces: None,
             max_inflight_requests: None,
             max_inflight_bytes: None,
             engine: EngineChoice::Find,
@@ -233,6 +236,7 @@ impl GatewayOptions {
                 commit: self.commit,
                 max_async_body: self.queue.max_body,
                 upstream_timeout: self.upstream_timeout,
+                traces: self.traces,
             }),
             secrets: Arc::new(SecretFiles { folder: secrets, containers: containers.clone() }),
             logs: Arc::new(LogSources { functions: functions.clone(), journal, silent: stop.listening.clone() }),

@@ -5,6 +5,7 @@ mod callers;
 mod calling;
 mod over_http;
 mod pauses;
+mod payloads;
 mod places;
 mod recoveries;
 mod redrives;

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use faasflow_admin as api;
 use faasflow_core::code::{self, Code};
+use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
@@ -30,12 +31,14 @@ use tokio::time::Instant;
 use super::answer;
 use super::ended::NOT_SHOWN;
 use super::not_done::NotDone;
+use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
+use crate::gateway::OCTETS;
 use crate::instance::Instance;
 
 /// How many requests a page of the list has by default, and at most.
@@ -56,6 +59,9 @@ pub(crate) fn routes(function: Arc<Instance>) -> Router {
         .route("/_/requests", get(list))
         .route("/_/requests/{id}", get(status))
         .route("/_/requests/{id}/result", get(result))
+        .route("/_/requests/{id}/input", get(input))
+        .route("/_/requests/{id}/output", get(output))
+        .route("/_/requests/{id}/answer", get(answer_of_function))
         .route("/_/requests/{id}/pause", post(pause))
         .route("/_/requests/{id}/resume", post(resume))
         .route("/_/requests/{id}/stop", post(stop))
@@ -343,7 +349,7 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
-        let mut response = tagged(StatusCode::OK, &answer::status(&function.flow, &remembered), &asked);
+        let mut response = tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
         Preference::applied(wait, response.headers_mut());
         Ok(response)
     };
@@ -363,7 +369,7 @@ async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
                 respond(conclusion, &remembered.info.id, Delivery::Fresh, None)
             }
             false => {
-                let told = answer::status(&function.flow, &remembered);
+                let told = answer::status(&function, &remembered);
                 let mut response = tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
                 function.locate(&remembered.info.id, &mut response);
                 response
@@ -380,6 +386,51 @@ async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
 fn shown_only(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The parameters of a payload.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Showing {
+    place: Option<String>,
+}
+
+async fn input(State(function): State<Arc<Instance>>, Id(id): Id, query: RawQuery, request: Request) -> Response {
+    show(&function, &id, query, request, Shown::Input).await
+}
+
+async fn output(State(function): State<Arc<Instance>>, Id(id): Id, query: RawQuery, request: Request) -> Response {
+    show(&function, &id, query, request, Shown::Output).await
+}
+
+async fn answer_of_function(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    query: RawQuery,
+    request: Request,
+) -> Response {
+    show(&function, &id, query, request, Shown::Answer).await
+}
+
+/// Answers with a payload of a request.
+async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, shown: Shown) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let scope = function.scope_from(id)?;
+        let Showing { place } = parameters(query.0.as_deref())?;
+        let place = match place.as_deref().map(Place::parse) {
+            None if shown == Shown::Input => None,
+            Some(Some(place)) => Some(place),
+            _ => return bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
+        };
+        let payload = function.shown(&scope, place.as_ref(), shown).await?;
+        let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);
+        let mut response = Response::new(Body::from(payload.into_bytes()));
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        shown_only(response.headers_mut());
+        Ok(response)
+    };
+    answered_about(id, answer.await)
 }
 
 /// The parameters of the list.

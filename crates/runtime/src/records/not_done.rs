@@ -18,6 +18,8 @@ pub(super) enum NotDone {
     NotPossible(Status, String),
     /// The flow has no phase with the number that was named.
     NoPhase(String),
+    /// The request has no such payload.
+    NotThere(String),
     Outage(Outage),
     NotPosted(NotPosted),
 }
@@ -66,6 +68,7 @@ impl NotDone {
                 (StatusCode::CONFLICT, code::NOT_POSSIBLE, format!("the request is `{status}`: {why}"))
             }
             NotDone::NoPhase(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
+            NotDone::NotThere(why) => (StatusCode::NOT_FOUND, code::BAD_API_REQUEST, why.clone()),
             NotDone::Outage(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage.code, outage.reason.clone()),
             NotDone::NotPosted(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.outage.code, format!("{error}; ask again to go on"))
@@ -79,7 +82,7 @@ impl NotDone {
             NotDone::NotFound(NotFound::Store(error)) => Some(chain(error)),
             NotDone::Outage(outage) => Some(outage.detail.clone()),
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
-            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) => None,
+            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => None,
         }
     }
 }
