@@ -41,7 +41,7 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", paths::DEAD_LETTERS, &[]),
     route("GET", paths::FLOWS, &[]),
     route("GET", paths::DRAWING, &[]),
-    route("GET", paths::REQUESTS, &["status", "since", "limit", "cursor"]),
+    route("GET", paths::REQUESTS, &["status", "since", "key", "search", "limit", "cursor"]),
     route("GET", paths::REQUEST, &[]),
     route("GET", paths::RESULT, &[]),
     route("POST", paths::PAUSE, &[]),

@@ -17,6 +17,7 @@ mod prefer;
 mod progress;
 mod recover;
 mod restart;
+mod search;
 mod unwritten;
 mod waiting;
 

@@ -48,7 +48,7 @@ fn faults(flow: FlowBuilder) -> String {
 
 #[test]
 fn what_belongs_to_the_whole_flow_is_a_fault_in_every_kind_of_branch() {
-    let inner = || call("f").state(Unused).finally(async |_: Context, _: Outcome| ());
+    let inner = || call("f").state(Unused).finally(async |_: Context, _: Outcome| ()).search_key(|key: String| key);
     let nested = Flow::builder().for_each(ForEach::new(inner()));
     let flow = Flow::builder()
         .graph(Graph::new().branch("a", inner()).branch("b", nested))
@@ -58,16 +58,22 @@ fn what_belongs_to_the_whole_flow_is_a_fault_in_every_kind_of_branch() {
     insta::assert_snapshot!(faults(flow), @"
     FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `state` is set in a branch
     FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `finally` is set in a branch
+    FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `search_key` is set in a branch
     FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `state` is set in a branch
     FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `finally` is set in a branch
+    FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `search_key` is set in a branch
     FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `state` is set in a branch
     FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `finally` is set in a branch
+    FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `search_key` is set in a branch
     FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `state` is set in a branch
     FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `finally` is set in a branch
+    FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `search_key` is set in a branch
     FF0114 for-each at faults.rs:56: `state` is set in a branch
     FF0114 for-each at faults.rs:56: `finally` is set in a branch
+    FF0114 for-each at faults.rs:56: `search_key` is set in a branch
     FF0114 flow `sub` (faults.rs:57): `state` is set in a branch
     FF0114 flow `sub` (faults.rs:57): `finally` is set in a branch
+    FF0114 flow `sub` (faults.rs:57): `search_key` is set in a branch
     ");
 }
 

@@ -3,11 +3,13 @@
 mod begins;
 mod callers;
 mod calling;
+mod labels;
 mod over_http;
 mod pauses;
 mod places;
 mod recoveries;
 mod redrives;
+mod search;
 mod stops;
 mod stuck;
 

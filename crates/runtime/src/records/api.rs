@@ -14,7 +14,9 @@ use faasflow_core::code::{self, Code};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
-use faasflow_core::state::{ListPosition, ListQuery, Scope, StateManager as _, Status};
+use faasflow_core::state::{
+    ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, StateError, StateManager as _, Status, search_key,
+};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{
@@ -33,10 +35,12 @@ use super::not_done::NotDone;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
+use super::search::Page;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
 use crate::instance::Instance;
+use crate::retrying_state::RetryingState;
 
 /// How many requests a page of the list has by default, and at most.
 pub(super) const LISTED: usize = 50;
@@ -388,6 +392,8 @@ fn shown_only(headers: &mut HeaderMap) {
 pub(super) struct Listing {
     status: Option<String>,
     since: Option<String>,
+    key: Option<String>,
+    search: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -405,27 +411,54 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
             status,
             since_ms: since(asked.since.as_deref())?,
             after: asked.cursor.as_deref().map(position).transpose()?,
-            limit: limit + 1,
+            limit,
         };
-        let manager = function.records(function.patience());
-        let mut lines = manager.list_requests(&function.name, &query).await.map_err(NotFound::Store)?;
-        let has_more = lines.len() > limit;
-        lines.truncate(limit);
+        let until = function.patience();
+        let manager = function.records(until);
+        let page = match (&asked.key, &asked.search) {
+            (Some(_), Some(_)) => {
+                return bad("`key` and `search` exclude each other: `search` finds search keys as well");
+            }
+            (Some(key), None) => function.with_key(&manager, searched("key", key)?, &query).await,
+            (None, Some(text)) => {
+                // The answer must not be late because of what is read last.
+                let soon = until - until.saturating_duration_since(Instant::now()) / 2;
+                function.search(&manager, searched("search", text)?, &query, soon).await
+            }
+            (None, None) => page(&manager, &function.name, &query).await,
+        };
+        let page = page.map_err(NotFound::Store)?;
         let mut told = api::RequestList::default();
         told.version = api::REQUESTS_VERSION;
-        told.cursor = lines
-            .last()
-            .filter(|_| has_more)
-            .map(|last| cursor(&ListPosition { started_ms: last.started_ms, request: last.request.clone() }));
-        let tell = |line: faasflow_core::state::Listed| {
+        told.cursor = page.after.as_ref().map(cursor);
+        let tell = |(line, found): (Listed, Option<api::Found>)| {
             let mut told = api::RequestSummary::default();
             (told.id, told.status, told.started_ms) = (line.request, answer::status_of(line.status), line.started_ms);
+            told.found = found;
             told
         };
-        told.requests = lines.into_iter().map(tell).collect();
+        told.requests = page.lines.into_iter().map(tell).collect();
         Ok(Json(told).into_response())
     };
     answered(answer.await)
+}
+
+/// A page of the list.
+async fn page(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
+    let mut lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
+    let has_more = lines.len() > query.limit;
+    lines.truncate(query.limit);
+    let position = |last: &Listed| ListPosition { started_ms: last.started_ms, request: last.request.clone() };
+    let after = lines.last().filter(|_| has_more).map(position);
+    Ok(Page { lines: lines.into_iter().map(|line| (line, None)).collect(), after })
+}
+
+/// A text that is searched for. Ids, search keys and labels are not longer.
+fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
+    match search_key(text) {
+        Ok(text) => Ok(text),
+        Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),
+    }
 }
 
 /// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time

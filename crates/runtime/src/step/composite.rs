@@ -36,7 +36,8 @@ impl Execution<'_> {
                 Composite::ForEach { at_most, within, .. } => match self.split(flow, index, &input).await {
                     Ok(items) => {
                         drop(input);
-                        let items = Items::new(outline.branches()[0].body(), items, *within);
+                        let labels = self.labels(flow, index, &items);
+                        let items = Items::new(outline.branches()[0].body(), items, labels, *within);
                         return self.members(flow, index, items, *at_most as usize, kept).await;
                     }
                     Err(failed) => failed,

@@ -74,6 +74,8 @@ pub struct PlaceProgress {
     pub tried: Option<Tried>,
     /// The members that it began.
     pub members: Option<Members>,
+    /// The labels of the items that it is in, from the outermost to the innermost.
+    pub labels: Vec<String>,
 }
 
 impl PlaceProgress {
@@ -153,5 +155,6 @@ pub(super) fn progress(
         chosen: record.and_then(|record| record.chosen),
         tried,
         members: None,
+        labels: Vec::new(),
     }
 }
