@@ -100,9 +100,8 @@ async fn steps_can_add_search_keys_and_repeat_it() {
 #[tokio::test]
 async fn many_requests_get_the_same_search_key_at_the_same_time() {
     let kit = remembering(keyed(&Memory::new())).start().await;
-    let sends = (0..16).map(|number| send(&kit, &format!("r{number}"), r#"["same"]"#).map(drop));
-    let sends: Vec<_> = sends.collect();
-    futures_util::future::join_all(sends).await;
+    let ids: Vec<String> = (0..16).map(|number| format!("r{number}")).collect();
+    futures_util::future::join_all(ids.iter().map(|id| send(&kit, id, r#"["same"]"#))).await;
     assert_eq!(found(&kit, "key=same").await.len(), 16);
 }
 
