@@ -43,7 +43,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", paths::DRAWING, &[]),
     route("GET", paths::REQUESTS, &["status", "since", "key", "search", "limit", "cursor"]),
     route("GET", paths::REQUEST, &[]),
-    route("GET", paths::RESULT, &[]),
+    route("GET", paths::RESULT, &["masked"]),
     route("POST", paths::PAUSE, &[]),
     route("POST", paths::RESUME, &[]),
     route("POST", paths::STOP, &[]),

@@ -39,8 +39,8 @@ pub use definition::handler::{Handler, HandlerOf, PayloadHandler};
 pub use definition::{
     Action, Branches, Call, Callback, Choice, Complete, Composite, DefinitionError, Fault, FaultKind, Flow,
     FlowBuilder, ForEach, Graph, IntoBranchName, IntoItems, IntoLabel, IntoSearchKeys, IntoValue, Items, MAX_LABEL,
-    MemberOutcome, MemberResult, Modifier, Policy, RequestOptions, Retry, Step, UrlError, ValueFrom, description,
-    extract, handler, parse_callback_header, parse_callback_url, parse_url, without_credentials,
+    MemberOutcome, MemberResult, Modifier, Policy, RequestOptions, Retry, Secrets, Shown, Step, UrlError, ValueFrom,
+    description, extract, handler, parse_callback_header, parse_callback_url, parse_url, without_credentials,
 };
 pub use error::{Error, Result};
 pub use failure::{Failure, Resolution};

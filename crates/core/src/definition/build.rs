@@ -225,7 +225,10 @@ impl Building {
                 false => {
                     self.faults_of(branch.body.faults.iter().cloned(), branch.at);
                     let whole = [(branch.body.state.is_some(), "state"), (branch.body.finally.is_some(), "finally")];
-                    let whole = whole.into_iter().chain([(branch.body.search_key.is_some(), "search_key")]);
+                    let whole = whole.into_iter().chain([
+                        (branch.body.search_key.is_some(), "search_key"),
+                        (!branch.body.secrets.is_empty(), "secret"),
+                    ]);
                     let whole = whole.filter(|(is_set, _)| *is_set);
                     self.faults_at(whole.map(|(_, what)| (FaultKind::NotInABranch(what), branch.at)));
                     self.body(branch.body, Some((index, number)))

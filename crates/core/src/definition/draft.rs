@@ -11,6 +11,7 @@ use crate::state::StateManager;
 use super::composite::{Branches, Complete, Items};
 use super::fault::FaultKind;
 use super::handler::{FailureFn, FinallyFn, HandlerFn};
+use super::secrets::Secrets;
 use super::step::Step;
 
 /// A location in the author's code.
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     pub(super) finally: Option<FinallyFn>,
     pub(super) state: Option<Arc<dyn StateManager>>,
     pub(super) search_key: Option<SearchKeyFn>,
+    pub(super) secrets: Secrets,
     /// Faults of the flow as a whole.
     pub(super) faults: Vec<(FaultKind, At)>,
 }

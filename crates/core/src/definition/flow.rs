@@ -18,6 +18,7 @@ use super::draft::{At, Draft, Element};
 use super::fault::{DefinitionError, Fault, FaultKind};
 use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
 use super::search_keys::IntoSearchKeys;
+use super::secrets::Secrets;
 use super::step::{Action, Modifier, Step};
 
 /// The definition of a flow: its steps in order, its failure handler, its finaliser and its state manager.
@@ -109,6 +110,12 @@ impl Flow {
     /// some. `None` if there is no such function.
     pub fn search_keys(&self, payload: &Payload) -> Option<Result<Vec<String>>> {
         self.0.source.search_key.as_ref().map(|keys| keys(payload.clone()))
+    }
+
+    /// Which fields of payloads, and which headers, are secret.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.source.secrets
     }
 
     /// Whether the definition contains code that requests run: a modifier, a handler, a finaliser, a closure that computes a
@@ -281,6 +288,38 @@ impl FlowBuilder {
             self.once("search_key", Location::caller());
         }
         self.draft.search_key = Some(Arc::new(move |payload| keys(P::from_payload(payload)?).into_search_keys()));
+        self
+    }
+
+    /// Says that a field of payloads is secret, given a JSON pointer to it. Wherever payloads are shown to people, its value is
+    /// [`SECRET`](crate::definition::SECRET) instead. Payloads that are not JSON are then not shown at all. Where the text of a failure
+    /// or of a log line of Faasflow contains the value, it is replaced too, if it has at least four characters. Functions get the
+    /// value, and it is stored, because the request needs it.
+    ///
+    /// The pointer applies to each payload of the request, in all its places: also to each item of a for-each by itself. `*` in it
+    /// stands for all fields of an object or all elements of an array.
+    ///
+    /// ```
+    /// use faasflow_core::Flow;
+    ///
+    /// let flow = Flow::builder().secret("/card/number").secret("/cards/*/number").secret_header("x-api-key").apply("pay");
+    /// assert!(flow.build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn secret(mut self, pointer: &str) -> FlowBuilder {
+        if !self.draft.secrets.add(pointer) {
+            self.draft.faults.push((FaultKind::SecretPointer(pointer.to_owned()), Location::caller()));
+        }
+        self
+    }
+
+    /// Says that a header of requests is secret, like a [field](FlowBuilder::secret).
+    #[track_caller]
+    pub fn secret_header(mut self, name: &str) -> FlowBuilder {
+        match http::HeaderName::try_from(name) {
+            Ok(_) => self.draft.secrets.add_header(name),
+            Err(_) => self.draft.faults.push((FaultKind::HeaderName(name.to_owned()), Location::caller())),
+        }
         self
     }
 

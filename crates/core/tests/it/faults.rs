@@ -48,7 +48,7 @@ fn faults(flow: FlowBuilder) -> String {
 
 #[test]
 fn what_belongs_to_the_whole_flow_is_a_fault_in_every_kind_of_branch() {
-    let inner = || call("f").state(Unused).finally(async |_: Context, _: Outcome| ()).search_key(|key: String| key);
+    let inner = || call("f").state(Unused).finally(async |_: Context, _: Outcome| ());
     let nested = Flow::builder().for_each(ForEach::new(inner()));
     let flow = Flow::builder()
         .graph(Graph::new().branch("a", inner()).branch("b", nested))
@@ -58,22 +58,16 @@ fn what_belongs_to_the_whole_flow_is_a_fault_in_every_kind_of_branch() {
     insta::assert_snapshot!(faults(flow), @"
     FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `state` is set in a branch
     FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `finally` is set in a branch
-    FF0114 graph at faults.rs:54 > branch `a` (faults.rs:54): `search_key` is set in a branch
     FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `state` is set in a branch
     FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `finally` is set in a branch
-    FF0114 graph at faults.rs:54 > branch `b` > for-each at faults.rs:52: `search_key` is set in a branch
     FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `state` is set in a branch
     FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `finally` is set in a branch
-    FF0114 choice at faults.rs:55 > branch `x` (faults.rs:55): `search_key` is set in a branch
     FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `state` is set in a branch
     FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `finally` is set in a branch
-    FF0114 choice at faults.rs:55 > branch `otherwise` (faults.rs:55): `search_key` is set in a branch
     FF0114 for-each at faults.rs:56: `state` is set in a branch
     FF0114 for-each at faults.rs:56: `finally` is set in a branch
-    FF0114 for-each at faults.rs:56: `search_key` is set in a branch
     FF0114 flow `sub` (faults.rs:57): `state` is set in a branch
     FF0114 flow `sub` (faults.rs:57): `finally` is set in a branch
-    FF0114 flow `sub` (faults.rs:57): `search_key` is set in a branch
     ");
 }
 
@@ -158,4 +152,24 @@ fn of_policies_and_limits_the_last_one_counts() {
     assert_eq!(within, &[Some(2 * second)]);
     let Composite::ForEach { complete: Complete::Settled, at_most: 2, within, .. } = composites[1] else { panic!() };
     assert_eq!(*within, Some(2 * second));
+}
+
+#[test]
+fn search_keys_and_secrets_belong_to_the_whole_flow() {
+    let inner = call("f").search_key(|key: String| key).secret("/pin");
+    let faults = faults(Flow::builder().flow("sub", inner));
+    for what in ["search_key", "secret"] {
+        assert!(faults.contains(&format!("`{what}` is set in a branch")), "{faults}");
+    }
+    assert_eq!(faults.matches("FF0114").count(), 2, "{faults}");
+}
+
+#[test]
+fn a_secret_needs_a_pointer_or_a_header() {
+    let flow = call("f").secret("card/number").secret("").secret_header("x api key").secret("/fine");
+    let faults = faults(flow);
+    let lines: Vec<&str> = faults.lines().collect();
+    assert_eq!(lines.len(), 3, "{faults}");
+    assert!(lines[0].starts_with("FF0119") && lines[0].contains("`card/number` does not lead to a field"), "{faults}");
+    assert!(lines[1].starts_with("FF0119") && lines[2].starts_with("FF0106"), "{faults}");
 }

@@ -10,6 +10,7 @@ mod places;
 mod recoveries;
 mod redrives;
 mod search;
+mod secrets;
 mod stops;
 mod stuck;
 

@@ -97,6 +97,10 @@ impl Instance {
         let phase = route.segment(&place).map_or(place.phase(), |segment| segment.place().phase());
         let label = joined_labels(arrived.branching.iter().flat_map(Branching::labels));
         let lines = lines(route.plan(), id.clone(), &place, label, trace.id());
+        let headers =
+            arrived.info.headers.iter().filter(|(name, _)| self.flow.secrets().is_secret_header(name.as_str()));
+        let headers = headers.filter_map(|(_, value)| value.to_str().ok()).filter(|value| value.len() > 3);
+        lines.hide(headers.map(str::to_owned).collect());
         let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
             observers = observers.keeping_lines();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use faasflow_core::RequestId;
 use faasflow_core::code::Code;
+use faasflow_core::definition::masked_text;
 use faasflow_core::graph::Place;
 use tracing::Level;
 
@@ -95,6 +96,16 @@ impl RequestLog {
         &self.known.label
     }
 
+    /// The secret values that the phase has met.
+    pub(crate) fn secrets(&self) -> Arc<[String]> {
+        self.known.secrets().all()
+    }
+
+    /// Lets the lines of the phase not show these values.
+    pub(crate) fn hide(&self, secrets: Vec<String>) {
+        self.known.secrets().add(secrets);
+    }
+
     /// Runs work whose log lines all belong to the request, including those of the flow's own code and of the libraries that
     /// it uses. This is not a span of `tracing`, because the log filter could remove it.
     pub(crate) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
@@ -105,6 +116,17 @@ impl RequestLog {
     /// Writes a line. If the line is about an error, it has the error's code.
     #[inline]
     pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
+        let secrets = self.secrets();
+        match secrets.is_empty() {
+            true => self.write_as_it_is(level, code, text),
+            false => {
+                let masked = masked_text(&text.to_string(), &secrets).into_owned();
+                self.write_as_it_is(level, code, format_args!("{masked}"));
+            }
+        }
+    }
+
+    fn write_as_it_is(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
         match level {
             Level::ERROR => write_line!(error, ERROR, self, code, text),
             Level::WARN => write_line!(warn, WARN, self, code, text),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use faasflow_core::RequestId;
 
+use super::secret_values::SecretValues;
 use super::text::escaped;
 use crate::trace::TraceId;
 
@@ -33,6 +34,7 @@ struct PhaseContext {
     before_branch: String,
     /// What it has after the branch.
     after_branch: String,
+    secrets: SecretValues,
 }
 
 tokio::task_local! {
@@ -57,7 +59,16 @@ impl RequestContext {
             before_branch.extend([" place=", place]);
         }
         let after_branch = trace.map(|trace| format!(" trace_id={trace}")).unwrap_or_default();
-        let phase = PhaseContext { request, phase, place, trace, prefix, before_branch, after_branch };
+        let phase = PhaseContext {
+            request,
+            phase,
+            place,
+            trace,
+            prefix,
+            before_branch,
+            after_branch,
+            secrets: SecretValues::default(),
+        };
         RequestContext::of_branch(Arc::new(phase), branch, String::new())
     }
 
@@ -82,6 +93,11 @@ impl RequestContext {
         }
         suffix.push_str(after);
         RequestContext { phase, branch, label, suffix }
+    }
+
+    /// The secret values that lines of the phase do not show.
+    pub(super) fn secrets(&self) -> &SecretValues {
+        &self.phase.secrets
     }
 
     pub(super) fn request(&self) -> &RequestId {

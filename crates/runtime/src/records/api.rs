@@ -315,6 +315,15 @@ fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answer
     }
 }
 
+/// Parses a parameter that is `false` if it is absent.
+fn flag(name: &str, text: Option<&str>) -> Answered<bool> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => bad(format!("`{name}` must be `true` or `false`")),
+    }
+}
+
 /// The status as JSON, with its tag. A client that has it already is told so.
 fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
     let body = serde_json::to_vec(told).expect("a status is plain data");
@@ -354,16 +363,31 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
     answered_about(&id, answer.await)
 }
 
-async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+/// The parameters of a result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultParameters {
+    masked: Option<String>,
+}
+
+async fn result(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
     let asked = request.headers().clone();
     let answer = async {
         function.signed_if_verified(request).await?;
+        let ResultParameters { masked } = parameters(query.as_deref())?;
+        let is_masked = flag("masked", masked.as_deref())?;
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
         let mut response = match remembered.status().has_ended() {
             true => {
                 let conclusion = function.result_of(&remembered.info, remembered.generation()).await;
+                let conclusion = if is_masked { conclusion.masked(function.flow.secrets()) } else { conclusion };
                 respond(conclusion, &remembered.info.id, Delivery::Fresh, None)
             }
             false => {
@@ -584,11 +608,7 @@ async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuer
             Some(Ok(older)) => older,
             Some(Err(_)) => return bad("`older` must be a duration such as `60s`"),
         };
-        let force = match asked.force.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return bad("`force` must be `true` or `false`"),
-        };
+        let force = flag("force", asked.force.as_deref())?;
         let limit = number("limit", asked.limit.as_deref(), LOOKED_AT, MOST_LOOKED_AT)?;
         let after = asked.cursor.as_deref().map(position).transpose()?;
         let stalled = Stalled { force, ..Stalled::new(older) };

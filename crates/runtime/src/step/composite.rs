@@ -87,12 +87,14 @@ impl Execution<'_> {
         mut payload: Payload,
         cut_off: &mut CutOff,
     ) -> Result<Payload, SegmentResult> {
+        self.hide_secrets(flow, &payload);
         for node in nodes {
             payload = match *node {
                 Node::Step(index) => self.step(flow.step(index), index, payload, cut_off).await?,
                 Node::Composite(index) => self.composite(flow, index, payload, cut_off).await?,
                 _ => unreachable!("there are no other nodes"),
             };
+            self.hide_secrets(flow, &payload);
         }
         Ok(payload)
     }

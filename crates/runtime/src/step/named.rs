@@ -30,6 +30,13 @@ impl Execution<'_> {
         labels
     }
 
+    /// Lets log lines and failures not show the secrets in this payload.
+    pub(super) fn hide_secrets(&self, flow: &Flow, payload: &Payload) {
+        if !flow.secrets().is_empty() {
+            self.observers.log().hide(flow.secrets().values(payload));
+        }
+    }
+
     /// Adds the search keys that the flow gives requests with this payload. One that cannot be added is left out.
     ///
     /// # Errors

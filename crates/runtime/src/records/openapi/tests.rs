@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::api::{Listing, Recovering, Redriving};
+use super::super::api::{Listing, Recovering, Redriving, ResultParameters};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -232,6 +232,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
     let accepted = BTreeMap::from([
         ("/_/requests".to_owned(), owned(names_of::<Listing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
+        ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
         ("/_/recover".to_owned(), owned(names_of::<Recovering>())),
     ]);
     assert_eq!(documented, accepted);
