@@ -32,6 +32,9 @@ pub struct FlowRequest {
     /// When it ended, in milliseconds since the Unix epoch; absent before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
+    /// Its search keys, if it has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// Why it failed, was recovered or is parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
@@ -107,6 +110,10 @@ pub struct Place {
     pub place: String,
     /// The branches that it is in, outermost first, and `item-17` for item 17 of a for-each, counted from 1.
     pub path: Vec<String>,
+    /// The label of the item that it is in, if its author has given it one. If the items around it have labels too, they come
+    /// first, as in `portrait.jpg / left eye`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// The number of its phase, from 1.
     pub phase: u32,
     /// The names of its steps.
@@ -301,7 +308,7 @@ pub struct Members {
 pub struct RequestList {
     /// The version of the answer: [`REQUESTS_VERSION`].
     pub version: u32,
-    /// The requests of this page.
+    /// The requests of this page. In the answer to a search, a page may have few requests or none although others follow.
     pub requests: Vec<RequestSummary>,
     /// Where the next page begins: the parameter `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -319,6 +326,50 @@ pub struct RequestSummary {
     pub status: RequestStatus,
     /// When it began, in milliseconds since the Unix epoch.
     pub started_ms: u64,
+    /// What of it matches a search; absent in a list that is not the result of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// What of a request matches a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Found {
+    /// Whether it is the id, a search key or a label.
+    pub by: FoundBy,
+    /// The whole id, search key or label.
+    pub text: String,
+}
+
+/// What a request can be found by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FoundBy {
+    /// Its id.
+    #[default]
+    Id,
+    /// A search key.
+    Key,
+    /// The label of an item.
+    Label,
+    /// Something that only a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl FoundBy {
+    /// The word for it in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FoundBy::Id => "id",
+            FoundBy::Key => "key",
+            FoundBy::Label => "label",
+            FoundBy::Unknown => "unknown",
+        }
+    }
 }
 
 /// The status of a request after a change: the answer of [`PAUSE`](crate::paths::PAUSE), [`RESUME`](crate::paths::RESUME),

@@ -66,6 +66,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
     let place = || Place {
         place: text(),
         path: vec![text()],
+        label: Some(text()),
         phase: 1,
         steps: vec![text()],
         status: PlaceStatus::Retrying,
@@ -82,7 +83,8 @@ fn samples() -> BTreeMap<&'static str, Value> {
         chosen: Some(text()),
         members: Some(Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 }),
     };
-    let listed = || RequestSummary { id: text(), status: RequestStatus::Running, started_ms: 1 };
+    let found = || Found { by: FoundBy::Key, text: text() };
+    let listed = || RequestSummary { id: text(), status: RequestStatus::Running, started_ms: 1, found: Some(found()) };
     let drawn_shape = || DrawnShape {
         kind: text(),
         x: 1,
@@ -250,6 +252,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 started_ms: 1,
                 moved_ms: 1,
                 ended_ms: Some(1),
+                keys: vec![text()],
                 reason: Some(reason()),
                 trace_id: Some(text()),
                 places: vec![place()],
@@ -266,6 +269,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
             value(&RequestList { version: REQUESTS_VERSION, requests: vec![listed()], cursor: Some(text()) }),
         ),
         ("RequestSummary", value(&listed())),
+        ("Found", value(&found())),
         (
             "RequestChange",
             value(&RequestChange {

@@ -137,6 +137,7 @@ codes! {
     BAD_COMPLETE = "FF0116", "a graph or a for-each cannot be complete";
     ZERO_TIME = "FF0117", "a branch or an item has no time";
     TOO_DEEP = "FF0118", "flows are nested too deeply";
+    SECRET_POINTER = "FF0119", "a secret field has no JSON pointer";
 
     // 02: settings, and the start of a flow.
     NO_NAME = "FF0201", "the flow does not know its own name";

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
@@ -13,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::graph::Place;
 use crate::outcome::Outcome;
-use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
+use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind, add_search_key, search_key};
 
 /// The id of a request: 1 to 128 ASCII letters, digits, `-`, `_`, `.` or `:`, but neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -114,20 +115,36 @@ pub struct Context {
     store: Arc<Store>,
     place: Place,
     outcome: Option<Outcome>,
+    /// How long the record of the request is kept after its end, if the request is remembered.
+    keep_record: Option<Duration>,
 }
 
 impl Context {
     /// The context of one phase of a request whose state travels in its envelope.
     #[must_use]
     pub fn embedded(request: Arc<RequestInfo>, place: impl Into<Place>, state: EmbeddedState) -> Context {
-        Context { request, store: Arc::new(Store::Embedded(state.into())), place: place.into(), outcome: None }
+        Context {
+            request,
+            store: Arc::new(Store::Embedded(state.into())),
+            place: place.into(),
+            outcome: None,
+            keep_record: None,
+        }
     }
 
     /// The context of one phase of a request whose state a manager keeps.
     #[must_use]
     pub fn external(request: Arc<RequestInfo>, place: impl Into<Place>, manager: Arc<dyn StateManager>) -> Context {
         let scope = request.scope();
-        Context { request, store: Arc::new(Store::External(manager, scope)), place: place.into(), outcome: None }
+        let store = Arc::new(Store::External(manager, scope));
+        Context { request, store, place: place.into(), outcome: None, keep_record: None }
+    }
+
+    /// The same context for a request that is remembered, and whose record is kept for this time after its end.
+    #[must_use]
+    pub fn remembered_for(mut self, keep_record: Duration) -> Context {
+        self.keep_record = Some(keep_record);
+        self
     }
 
     /// The same context, reaching its state through this manager; where state is embedded, it stays so.
@@ -331,6 +348,41 @@ impl Context {
     /// If the state manager fails.
     pub async fn remove(&self, key: &str) -> Result<()> {
         self.store.remove(key).await
+    }
+
+    /// Adds a search key, by which people can find the request: an order number, for example. `faasflow requests --search` and the
+    /// requests API find it for as long as the request is remembered.
+    ///
+    /// A request can have [`MAX_SEARCH_KEYS`](crate::state::MAX_SEARCH_KEYS) of them, and several requests can have the same one. To
+    /// add a key that it has already changes nothing, so a phase may be delivered again. Blanks around the key do not count.
+    ///
+    /// If the flow does not remember its requests, there is nothing to find, and the key is only checked.
+    ///
+    /// ```
+    /// use faasflow_core::{Context, Flow, Json};
+    ///
+    /// #[derive(serde::Deserialize, serde::Serialize)]
+    /// struct Order { number: String }
+    ///
+    /// let flow = Flow::builder().modify(async |context: Context, Json(order): Json<Order>| {
+    ///     context.key(&order.number).await?;
+    ///     Ok(Json(order))
+    /// });
+    /// assert!(flow.build().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the key is empty, has more than [`MAX_SEARCH_KEY`](crate::state::MAX_SEARCH_KEY) bytes or has control characters; if the
+    /// request has too many; or if the state manager fails.
+    pub async fn key(&self, key: &str) -> Result<()> {
+        let key = search_key(key)?;
+        match (&*self.store, self.keep_record) {
+            (Store::External(manager, scope), Some(keep_for)) => {
+                add_search_key(&**manager, scope, self.request.started_ms, keep_for, key).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The values that travel in the envelope. Empty if a state manager stores them.

@@ -15,6 +15,8 @@ mod flow;
 mod nest;
 mod options;
 mod retry;
+mod search_keys;
+mod secrets;
 mod step;
 mod url;
 mod value;
@@ -23,12 +25,15 @@ pub use build::Composite;
 pub use call::Call;
 pub use callback::Callback;
 pub use composite::{
-    Branches, Choice, Complete, ForEach, Graph, IntoBranchName, IntoItems, Items, MemberOutcome, MemberResult, Policy,
+    Branches, Choice, Complete, ForEach, Graph, IntoBranchName, IntoItems, IntoLabel, Items, MAX_LABEL, MemberOutcome,
+    MemberResult, Policy,
 };
 pub use fault::{DefinitionError, Fault, FaultKind};
 pub use flow::{Flow, FlowBuilder};
 pub use options::RequestOptions;
 pub use retry::Retry;
+pub use search_keys::IntoSearchKeys;
+pub use secrets::{HIDDEN, SECRET, Secrets, Shown, masked_text};
 pub use step::{Action, Modifier, Step};
 pub use url::{UrlError, parse_callback_header, parse_callback_url, parse_url, without_credentials};
 pub use value::{IntoValue, ValueFrom};

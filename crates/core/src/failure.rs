@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::code::{self, Code};
-use crate::definition::{Branches, Items, MemberResult};
+use crate::definition::{Branches, Items, MemberResult, masked_text};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::graph::Place;
@@ -196,6 +196,8 @@ pub struct Failure {
     name: Arc<str>,
     kind: FailureKind,
     payload: Payload,
+    /// Values that are replaced in its texts.
+    secrets: Arc<[String]>,
 }
 
 impl Failure {
@@ -203,7 +205,14 @@ impl Failure {
     /// `payload`. A test can pass the number of the phase as the place.
     #[must_use]
     pub fn new(place: impl Into<Place>, step: usize, name: Arc<str>, kind: FailureKind, payload: Payload) -> Failure {
-        Failure { place: place.into(), step, name, kind, payload }
+        Failure { place: place.into(), step, name, kind, payload, secrets: Arc::default() }
+    }
+
+    /// The same failure without these secret values in its texts.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Arc<[String]>) -> Failure {
+        self.secrets = secrets;
+        self
     }
 
     /// The number of the phase, from 1.
@@ -336,7 +345,7 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn reason(&self) -> String {
-        self.kind.reason()
+        masked_text(&self.kind.reason(), &self.secrets).into_owned()
     }
 }
 
@@ -461,10 +470,14 @@ fn of_members<'a>(members: impl Iterator<Item = (String, &'a MemberResult)>) -> 
 /// The failure for the log, on one line. It includes the internals that [`Failure::reason`] leaves out.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why: &dyn fmt::Display = match self.secrets.is_empty() {
+            true => &self.kind,
+            false => &masked_text(&self.kind.to_string(), &self.secrets).into_owned(),
+        };
         match self.step {
             // It is not a step but a join, a split or a choice.
-            0 => write!(f, "{} failed: {}", self.name, self.kind),
-            step => write!(f, "step {step} ({}) failed: {}", self.name, self.kind),
+            0 => write!(f, "{} failed: {why}", self.name),
+            step => write!(f, "step {step} ({}) failed: {why}", self.name),
         }
     }
 }

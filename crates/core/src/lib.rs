@@ -28,6 +28,7 @@ mod outcome;
 mod report;
 mod response;
 mod unreadable;
+mod unseen;
 
 pub use chain::chain;
 pub use code::Code;
@@ -37,9 +38,9 @@ pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestSt
 pub use definition::handler::{Handler, HandlerOf, PayloadHandler};
 pub use definition::{
     Action, Branches, Call, Callback, Choice, Complete, Composite, DefinitionError, Fault, FaultKind, Flow,
-    FlowBuilder, ForEach, Graph, IntoBranchName, IntoItems, IntoValue, Items, MemberOutcome, MemberResult, Modifier,
-    Policy, RequestOptions, Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_header,
-    parse_callback_url, parse_url, without_credentials,
+    FlowBuilder, ForEach, Graph, IntoBranchName, IntoItems, IntoLabel, IntoSearchKeys, IntoValue, Items, MAX_LABEL,
+    MemberOutcome, MemberResult, Modifier, Policy, RequestOptions, Retry, Secrets, Shown, Step, UrlError, ValueFrom,
+    description, extract, handler, parse_callback_header, parse_callback_url, parse_url, without_credentials,
 };
 pub use error::{Error, Result};
 pub use failure::{Failure, Resolution};

@@ -8,6 +8,7 @@ mod listing;
 mod manager;
 mod raw;
 mod reference;
+mod search;
 mod store;
 mod value;
 mod watch;
@@ -18,6 +19,11 @@ pub use key::{Key, OUTLIVING, outlives_request};
 pub use listing::{ListPosition, ListQuery, Listed, Status, UnknownStatus};
 pub use manager::{Condition, Scope, StateManager, Version};
 pub use reference::{NotWhatWasStored, Reference};
+pub(crate) use search::add_search_key;
+pub use search::{
+    KeyedRequest, MAX_REQUESTS_OF_KEY, MAX_SEARCH_KEY, MAX_SEARCH_KEYS, SearchTerms, add_labels, requests_with_key,
+    search_flow, search_key,
+};
 pub use store::EmbeddedState;
 pub(crate) use store::Store;
 pub use value::{StateValue, ValueKind};

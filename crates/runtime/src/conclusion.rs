@@ -1,6 +1,7 @@
 //! How one delivery ended.
 
 use faasflow_core::code::Code;
+use faasflow_core::definition::Secrets;
 use faasflow_core::machine::Outage;
 use faasflow_core::{Outcome, Payload};
 use http::StatusCode;
@@ -39,6 +40,12 @@ impl Conclusion {
             (Conclusion::Transient(_), _) => StatusCode::SERVICE_UNAVAILABLE,
             (Conclusion::Refused(status, ..), _) => *status,
         }
+    }
+
+    /// The same for an answer that is shown to people.
+    pub(crate) fn masked(self, secrets: &Secrets) -> Conclusion {
+        let Conclusion::Ended(outcome, payload, code) = self else { return self };
+        Conclusion::Ended(outcome, secrets.shown(&payload), code)
     }
 
     /// The code of the error that the answer reports, if any.

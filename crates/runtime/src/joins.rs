@@ -299,7 +299,15 @@ mod tests {
 
     /// An item that is ready to become the first entry.
     fn entrant(flow: &Flow, member: u32) -> Entrant {
-        let terms = Terms { members: 9, policy: Policy::Failures(0), at_most: 9, list: None, seen: 0, due_ms: None };
+        let terms = Terms {
+            members: 9,
+            policy: Policy::Failures(0),
+            at_most: 9,
+            list: None,
+            seen: 0,
+            due_ms: None,
+            label: None,
+        };
         let branching = Branching { origin: Origin::Token, joins: vec![terms] };
         let place = Place::from(1).member(member, &Place::from(2));
         let message = Message::arrived(place, Payload::empty().into(), branching);

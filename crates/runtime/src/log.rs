@@ -9,6 +9,7 @@ mod line_buffer;
 mod request;
 mod request_context;
 mod request_lines;
+mod secret_values;
 #[cfg_attr(not(unix), path = "log/blocking_sink.rs")]
 mod sink;
 mod start;

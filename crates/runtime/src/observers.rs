@@ -15,5 +15,5 @@ mod stream;
 pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};
 #[cfg(test)]
 pub(crate) use log_line::log_line;
-pub(crate) use member::{Member, MemberName, member_of, path_names, path_to};
+pub(crate) use member::{Member, MemberName, joined_labels, member_of, path_names, path_to};
 pub(crate) use stream::{Observers, Scope};

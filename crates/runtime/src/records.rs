@@ -18,6 +18,7 @@ mod prefer;
 mod progress;
 mod recover;
 mod restart;
+mod search;
 mod unwritten;
 mod waiting;
 

@@ -7,6 +7,7 @@ mod composite;
 mod execute;
 mod join;
 mod members;
+mod named;
 mod outage;
 mod outgoing;
 mod panics;

@@ -187,7 +187,7 @@ pub async fn check(manager: impl StateManager) -> Report {
         "what outlives a request can be created once, before and after the end" => ending::created_once,
         "a request that ends with nothing to keep leaves nothing" => ending::leaves_nothing,
     ];
-    let remembering: [Check; 11] = checks![
+    let remembering: [Check; 12] = checks![
         "a request begins once, and is listed as running" => records::begins_once,
         "one of 50 concurrent beginnings succeeds" => records::concurrent_beginnings,
         "the list shows the last status of a request" => records::statuses,
@@ -195,6 +195,7 @@ pub async fn check(manager: impl StateManager) -> Report {
         "request ids of all kinds are listed in order" => records::ids,
         "pages of the list lose and repeat nothing" => records::pages,
         "flows do not see each other's lists" => records::isolation,
+        "the requests with a search key are kept, changed and removed" => retiring::keeps_search_keys,
         "a retired request stays for its time, and then what outlives it" => retiring::retires,
         "expired lines are left out before they are removed" => retiring::leaves_out,
         "values that have expired are gone, or are said to have expired" => retiring::says,

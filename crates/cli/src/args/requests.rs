@@ -42,6 +42,9 @@ pub(crate) struct ListRequests {
     /// Only requests that began within this time, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
+    /// Only requests whose ID, or one of whose search keys or labels of items, contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
     /// How many to list at most [default: 50]
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub(crate) limit: Option<usize>,

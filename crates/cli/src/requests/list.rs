@@ -1,6 +1,6 @@
 //! `faasflow requests list`
 
-use faasflow_admin::{REQUESTS_VERSION, RequestList, RequestSummary};
+use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestSummary};
 use faasflow_core::{code, counted, duration};
 use faasflow_runtime::log::escaped;
 use http::{Method, StatusCode};
@@ -31,6 +31,7 @@ pub(super) struct Listed {
 pub(super) struct Filter<'a> {
     pub(super) status: Option<&'a str>,
     pub(super) since: Option<std::time::Duration>,
+    pub(super) search: Option<&'a str>,
     pub(super) limit: usize,
 }
 
@@ -51,7 +52,7 @@ struct Document {
 
 pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<(), Failure> {
     let limit = if list.all { usize::MAX } else { list.limit.unwrap_or(LIMIT) };
-    let filter = Filter { status: list.status.as_deref(), since: list.since, limit };
+    let filter = Filter { status: list.status.as_deref(), since: list.since, search: list.search.as_deref(), limit };
     let Found { requests, more, failures } = find(context, list.flow.as_deref(), filter).await?;
     let count = requests.len() as u64;
     if list.json {
@@ -62,6 +63,9 @@ pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<()
         match (count, more) {
             (0, _) if failures.is_empty() => eprintln!("There are no such requests."),
             (0, _) => {}
+            (_, true) if list.search.is_some() => {
+                eprintln!("Older requests may match as well: `--all` searches all of them.");
+            }
             (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
             (_, false) => eprintln!("{}. Show one with `faasflow requests show ID`.", counted(count, "request")),
         }
@@ -84,12 +88,20 @@ pub(super) fn all(failures: Vec<Failure>) -> Result<(), Failure> {
 /// Prints requests as a table.
 pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
     let now_ms = now_ms();
+    let is_search = requests.iter().any(|listed| listed.summary.found.is_some());
     let rows = requests.iter().map(|listed| {
-        let RequestSummary { id, status, started_ms, .. } = &listed.summary;
+        let RequestSummary { id, status, started_ms, found, .. } = &listed.summary;
         let ago = format!("{} ago", time(now_ms.saturating_sub(*started_ms)));
-        vec![escaped(id).into_owned(), listed.flow.clone(), status.to_string(), ago]
+        let found = found.as_ref().map(|found| match found.by {
+            // The id is in the row already.
+            FoundBy::Id => "id".to_owned(),
+            by => format!("{} {}", by.as_str(), escaped(&found.text)),
+        });
+        let row = vec![escaped(id).into_owned(), listed.flow.clone(), status.to_string(), ago];
+        row.into_iter().chain(found.or(is_search.then(String::new))).collect::<Vec<String>>()
     });
-    table(&["ID", "FLOW", "STATUS", "STARTED"], &rows.collect::<Vec<_>>())
+    let heads = ["ID", "FLOW", "STATUS", "STARTED", "FOUND BY"];
+    table(if is_search { &heads[..] } else { &heads[..4] }, &rows.collect::<Vec<_>>())
 }
 
 /// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.
@@ -135,6 +147,7 @@ async fn of_flow(
     loop {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(filter.status.map(|status| ("status", status)));
+        query.extend_pairs(filter.search.map(|text| ("search", text)));
         query.extend_pairs(filter.since.map(|since| ("since", duration::format(since))));
         let page = (filter.limit - requests.len()).min(LARGEST_PAGE);
         query.append_pair("limit", &page.to_string());
@@ -147,6 +160,10 @@ async fn of_flow(
         let list: RequestList = context.api.read(&answer, flow, "list its requests")?;
         requests.extend(list.requests);
         match list.cursor {
+            // A search looks at all requests, which may be very many. Those that match exactly are found at once.
+            Some(_) if filter.search.is_some() && !requests.is_empty() && filter.limit != usize::MAX => {
+                return Ok(Some((requests, true)));
+            }
             Some(next) if requests.len() < filter.limit && cursor.as_ref() != Some(&next) => cursor = Some(next),
             next => return Ok(Some((requests, next.is_some()))),
         }

@@ -21,6 +21,10 @@ const SHOWN_ITEMS: usize = 10;
 pub(crate) fn draw(request: &FlowRequest, now_ms: u64, width: usize, colours: bool) -> String {
     let axis = Axis::new(request, now_ms);
     let mut lines = vec![headline(request, &axis, colours)];
+    if !request.keys.is_empty() {
+        let keys: Vec<_> = request.keys.iter().map(|key| escaped(key)).collect();
+        lines.extend(wrapped(&format!("search keys: {}", keys.join(", ")), "  ", width));
+    }
     if let Some(reason) = &request.reason {
         lines.extend(wrapped(&reason_text(reason), "  ", width));
     }
@@ -194,6 +198,7 @@ fn steps(place: &Place) -> String {
 /// What stands beneath the row of a place.
 fn notes(place: &Place, all: &[Place]) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(place.label.as_deref().map(|label| escaped(label).into_owned()));
     if let Some(chosen) = &place.chosen {
         notes.push(format!("took the branch `{}`", escaped(chosen)));
     }

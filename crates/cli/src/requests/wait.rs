@@ -209,11 +209,14 @@ fn is_retried(place: &Place) -> bool {
     place.status == PlaceStatus::Retrying
 }
 
-/// A place for people: its branches and its steps.
+/// A place for people: its branches, the label of its item, and its steps.
 fn title(place: &Place) -> String {
     let names = place.path.join(" › ");
     let steps = place.steps.join(", ");
-    let parts = [place.place.as_str(), names.as_str(), steps.as_str()].into_iter().filter(|part| !part.is_empty());
+    let label = place.label.as_ref().map(|label| format!("({label})")).unwrap_or_default();
+    let parts = [place.place.as_str(), names.as_str(), label.as_str(), steps.as_str()]
+        .into_iter()
+        .filter(|part| !part.is_empty());
     escaped(&parts.collect::<Vec<_>>().join(" ")).into_owned()
 }
 
@@ -239,6 +242,8 @@ mod tests {
         assert_eq!(lines(&second, &mut shown), [""; 0]);
         let third = request(r#"[{"place":"1.0/2","path":["thumb"],"status":"failed","attempts":3}]"#);
         assert_eq!(lines(&third, &mut shown), ["1.0/2 thumb: failed"]);
+        let item = request(r#"[{"place":"1.3/2","path":["item-4"],"label":"a\u001b.jpg","status":"failed"}]"#);
+        assert_eq!(lines(&item, &mut shown), [r"1.3/2 item-4 (a\u{1b}.jpg): failed"]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use crate::graph::{
 
 use super::check;
 use super::composite::Complete;
-use super::draft::{At, BranchDraft, CollectFn, DecideFn, Draft, Element, ForEachDraft, GraphDraft, JoinFn, SplitFn};
+use super::draft::{
+    At, BranchDraft, CollectFn, DecideFn, Draft, Element, ForEachDraft, GraphDraft, JoinFn, LabelFn, SplitFn,
+};
 use super::fault::{Fault, FaultKind, MAX_DEPTH};
 use super::handler::FailureFn;
 use super::step::{Action, Step};
@@ -49,6 +51,8 @@ pub enum Composite {
     ForEach {
         /// Makes the items; without it, the payload is a JSON array.
         split: Option<SplitFn>,
+        /// Returns the label of an item.
+        label: Option<LabelFn>,
         /// Makes the output; without it, [`Items::into_output`](crate::Items::into_output) does.
         collect: Option<CollectFn>,
         /// When it is complete.
@@ -77,7 +81,7 @@ impl Composite {
         match self {
             Composite::Graph { join, .. } => join.is_some(),
             Composite::Choice { .. } => true,
-            Composite::ForEach { split, collect, .. } => split.is_some() || collect.is_some(),
+            Composite::ForEach { split, label, collect, .. } => split.is_some() || label.is_some() || collect.is_some(),
             Composite::Flow => false,
         }
     }
@@ -175,12 +179,12 @@ impl Building {
     }
 
     fn for_each(&mut self, parent: BodyIndex, for_each: ForEachDraft, at: At) -> CompositeIndex {
-        let ForEachDraft { body, split, collect, complete, at_most, within, faults } = for_each;
+        let ForEachDraft { body, split, label, collect, complete, at_most, within, faults } = for_each;
         self.named("for-each", |building| {
             building.faults_of(faults, at);
             building.faults_at(check::complete(complete, None).map(|kind| (kind, at)));
         });
-        let built = Composite::ForEach { split, collect, complete, at_most, within };
+        let built = Composite::ForEach { split, label, collect, complete, at_most, within };
         let item = BranchDraft::new("item".to_owned(), body, at);
         self.composite(parent, CompositeKind::ForEach, built, "for-each", vec![item], &[], at)
     }
@@ -221,7 +225,11 @@ impl Building {
                 false => {
                     self.faults_of(branch.body.faults.iter().cloned(), branch.at);
                     let whole = [(branch.body.state.is_some(), "state"), (branch.body.finally.is_some(), "finally")];
-                    let whole = whole.into_iter().filter(|(is_set, _)| *is_set);
+                    let whole = whole.into_iter().chain([
+                        (branch.body.search_key.is_some(), "search_key"),
+                        (!branch.body.secrets.is_empty(), "secret"),
+                    ]);
+                    let whole = whole.filter(|(is_set, _)| *is_set);
                     self.faults_at(whole.map(|(_, what)| (FaultKind::NotInABranch(what), branch.at)));
                     self.body(branch.body, Some((index, number)))
                 }

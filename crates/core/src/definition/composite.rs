@@ -6,6 +6,7 @@ mod complete;
 mod for_each;
 mod graph;
 mod items;
+mod label;
 mod member;
 
 pub use branches::Branches;
@@ -14,6 +15,7 @@ pub use complete::{Complete, Policy};
 pub use for_each::{ForEach, IntoItems};
 pub use graph::Graph;
 pub use items::Items;
+pub use label::{IntoLabel, MAX_LABEL};
 pub use member::{MemberOutcome, MemberResult};
 
 pub(crate) use items::split_array;

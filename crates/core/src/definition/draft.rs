@@ -4,12 +4,14 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::payload::Payload;
 use crate::state::StateManager;
 
 use super::composite::{Branches, Complete, Items};
 use super::fault::FaultKind;
 use super::handler::{FailureFn, FinallyFn, HandlerFn};
+use super::secrets::Secrets;
 use super::step::Step;
 
 /// A location in the author's code.
@@ -22,6 +24,8 @@ pub(super) struct Draft {
     pub(super) on_failure: Option<FailureFn>,
     pub(super) finally: Option<FinallyFn>,
     pub(super) state: Option<Arc<dyn StateManager>>,
+    pub(super) search_key: Option<SearchKeyFn>,
+    pub(super) secrets: Secrets,
     /// Faults of the flow as a whole.
     pub(super) faults: Vec<(FaultKind, At)>,
 }
@@ -75,6 +79,7 @@ pub(super) struct ChoiceDraft {
 pub(super) struct ForEachDraft {
     pub(super) body: Draft,
     pub(super) split: Option<SplitFn>,
+    pub(super) label: Option<LabelFn>,
     pub(super) collect: Option<CollectFn>,
     pub(super) complete: Complete,
     pub(super) at_most: u32,
@@ -85,4 +90,8 @@ pub(super) struct ForEachDraft {
 pub(super) type JoinFn = HandlerFn<Branches, Payload>;
 pub(super) type DecideFn = HandlerFn<Payload, String>;
 pub(super) type SplitFn = HandlerFn<Payload, Vec<Payload>>;
+/// Returns the search keys of a request with this payload.
+pub(super) type SearchKeyFn = Arc<dyn Fn(Payload) -> Result<Vec<String>> + Send + Sync>;
+/// Returns the label of an item.
+pub(super) type LabelFn = Arc<dyn Fn(Payload) -> Result<Option<String>> + Send + Sync>;
 pub(super) type CollectFn = HandlerFn<Items, Payload>;

@@ -102,6 +102,9 @@ pub enum FaultKind {
     /// A branch or an item that would always fail.
     #[error("a `within` of 0 would fail every request")]
     ZeroTime,
+    /// A secret field whose pointer leads to no field.
+    #[error("`{0}` does not lead to a field that could be secret")]
+    SecretPointer(String),
     /// Graphs, choices, for-eaches and sub-flows are nested too deeply.
     #[error("flows are nested more than {} deep", MAX_DEPTH)]
     TooDeep,
@@ -131,6 +134,7 @@ impl FaultKind {
             FaultKind::ZeroAtMost => code::ZERO_AT_MOST,
             FaultKind::BadComplete(_) => code::BAD_COMPLETE,
             FaultKind::ZeroTime => code::ZERO_TIME,
+            FaultKind::SecretPointer(_) => code::SECRET_POINTER,
             FaultKind::TooDeep => code::TOO_DEEP,
             FaultKind::StateManager(error) => error.code(),
         }
@@ -161,6 +165,7 @@ impl FaultKind {
             FaultKind::ZeroAtMost => "allow at least 1, or leave `at_most` out".to_owned(),
             FaultKind::BadComplete(_) => "use a policy that can be met".to_owned(),
             FaultKind::ZeroTime => "leave `within` out, or give it a longer time".to_owned(),
+            FaultKind::SecretPointer(_) => "write a JSON pointer, as in `/card/number`".to_owned(),
             FaultKind::TooDeep => "deploy an inner flow by itself, and call it with `apply`".to_owned(),
             FaultKind::StateManager(error) => return error.help().map(str::to_owned),
         })

@@ -4,9 +4,11 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::failure::{Failure, IntoResolution};
 use crate::graph::{BodyIndex, CompositeIndex, Plan, StepIndex};
 use crate::outcome::Outcome;
+use crate::payload::{FromPayload, Payload};
 use crate::state::StateManager;
 
 use super::build::{Built, Composite};
@@ -15,6 +17,8 @@ use super::callback::Callback;
 use super::draft::{At, Draft, Element};
 use super::fault::{DefinitionError, Fault, FaultKind};
 use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
+use super::search_keys::IntoSearchKeys;
+use super::secrets::Secrets;
 use super::step::{Action, Modifier, Step};
 
 /// The definition of a flow: its steps in order, its failure handler, its finaliser and its state manager.
@@ -102,6 +106,18 @@ impl Flow {
         self.0.source.state.as_ref()
     }
 
+    /// The search keys of a request with this payload, as far as the function of [`search_key`](FlowBuilder::search_key) returns
+    /// some. `None` if there is no such function.
+    pub fn search_keys(&self, payload: &Payload) -> Option<Result<Vec<String>>> {
+        self.0.source.search_key.as_ref().map(|keys| keys(payload.clone()))
+    }
+
+    /// Which fields of payloads, and which headers, are secret.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.source.secrets
+    }
+
     /// Whether the definition contains code that requests run: a modifier, a handler, a finaliser, a closure that computes a
     /// header or a query value, or a state manager. Such code may block its thread. A flow without it only waits for others.
     ///
@@ -122,6 +138,7 @@ impl Flow {
         handlers.iter().any(Option::is_some)
             || source.finally.is_some()
             || source.state.is_some()
+            || source.search_key.is_some()
             || composites.iter().any(Composite::runs_code)
             || steps.iter().any(|step| match step.action() {
                 Action::Modify(_) => true,
@@ -239,6 +256,70 @@ impl FlowBuilder {
             self.once("state", Location::caller());
         }
         self.draft.state = Some(Arc::new(manager));
+        self
+    }
+
+    /// Gives each request search keys, by which people can find it: an order number, for example. The function takes the payload of
+    /// the request, as any type that a handler can take. It returns a text or a number, or a `Vec`, an `Option` or a `Result` of such.
+    /// It is only called if the flow remembers its requests, before the first step.
+    ///
+    /// If the function fails or panics, or a search key cannot be used, the request has no such key, and the log says so. What a step
+    /// finds out later can be a search key as well, with [`Context::key`](crate::Context::key), where the limits are described.
+    ///
+    /// ```
+    /// use faasflow_core::{Flow, Json};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Order { number: String, customer: u64 }
+    ///
+    /// let flow = Flow::builder()
+    ///     .search_key(|Json(order): Json<Order>| vec![order.number, format!("customer-{}", order.customer)])
+    ///     .apply("ship");
+    /// assert!(flow.build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn search_key<P, K, F>(mut self, keys: F) -> FlowBuilder
+    where
+        P: FromPayload,
+        K: IntoSearchKeys,
+        F: Fn(P) -> K + Send + Sync + 'static,
+    {
+        if self.draft.search_key.is_some() {
+            self.once("search_key", Location::caller());
+        }
+        self.draft.search_key = Some(Arc::new(move |payload| keys(P::from_payload(payload)?).into_search_keys()));
+        self
+    }
+
+    /// Says that a field of payloads is secret, given a JSON pointer to it. Wherever payloads are shown to people, its value is
+    /// [`SECRET`](crate::definition::SECRET) instead. Payloads that are not JSON are then not shown at all. Where the text of a failure
+    /// or of a log line of Faasflow contains the value, it is replaced too, if it has at least four characters. Functions get the
+    /// value, and it is stored, because the request needs it.
+    ///
+    /// The pointer applies to each payload of the request, in all its places: also to each item of a for-each by itself. `*` in it
+    /// stands for all fields of an object or all elements of an array.
+    ///
+    /// ```
+    /// use faasflow_core::Flow;
+    ///
+    /// let flow = Flow::builder().secret("/card/number").secret("/cards/*/number").secret_header("x-api-key").apply("pay");
+    /// assert!(flow.build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn secret(mut self, pointer: &str) -> FlowBuilder {
+        if !self.draft.secrets.add(pointer) {
+            self.draft.faults.push((FaultKind::SecretPointer(pointer.to_owned()), Location::caller()));
+        }
+        self
+    }
+
+    /// Says that a header of requests is secret, like a [field](FlowBuilder::secret).
+    #[track_caller]
+    pub fn secret_header(mut self, name: &str) -> FlowBuilder {
+        match http::HeaderName::try_from(name) {
+            Ok(_) => self.draft.secrets.add_header(name),
+            Err(_) => self.draft.faults.push((FaultKind::HeaderName(name.to_owned()), Location::caller())),
+        }
         self
     }
 

@@ -13,6 +13,13 @@ pub struct Branching {
     pub joins: Vec<Terms>,
 }
 
+impl Branching {
+    /// The labels of the items that the token is in, from the outermost to the innermost.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.joins.iter().filter_map(|terms| terms.label.as_deref())
+    }
+}
+
 /// Where the input of a token comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +60,9 @@ pub struct Terms {
     /// limited. Drivers set it when they post the first token of a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_ms: Option<u64>,
+    /// The label of the item that carries these terms, if it has one. Drivers set it when they post the first token of an item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// A list of items in the state manager, in chunks. A member reads only the chunk that contains its item.
@@ -66,6 +76,9 @@ pub struct List {
     /// The generation of the request in which the list was split.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
+    /// How many labels are in each chunk of labels except the last; 0 if the items have no labels.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub labels_per_chunk: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -26,6 +26,7 @@ mod find;
 mod flaw;
 mod join;
 mod journal;
+mod labels;
 mod message;
 mod parked;
 mod proceed;
@@ -49,6 +50,7 @@ pub use find::{Find, find};
 #[doc(hidden)]
 pub use flaw::Flaw;
 pub use journal::Journal;
+pub use labels::{LABELS_PER_CHUNK, decode_labels, encode_labels};
 pub use message::Message;
 pub use parked::Parked;
 pub use proceed::proceed;
@@ -100,4 +102,10 @@ pub fn over_key(generation: u32) -> Key {
 #[must_use]
 pub fn chunk_key(fork: &Place, sha256: &str, chunk: u32) -> Key {
     layout::chunk(fork, sha256, chunk)
+}
+
+/// The key of a value with labels of the items of such a list. The values are counted from 0.
+#[must_use]
+pub fn labels_key(fork: &Place, sha256: &str, chunk: u32) -> Key {
+    layout::labels(fork, sha256, chunk)
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The prefixes of the keys that outlive their request.
 pub(super) const OVER: &str = "over@";
 pub(super) const FINISHED: &str = "finished@";
@@ -7,7 +9,8 @@ pub(super) const FINISHED: &str = "finished@";
 pub const OUTLIVING: [&str; 2] = [OVER, FINISHED];
 
 /// A key of the machine in the request's scope of a state manager.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Key(String);
 
 impl Key {

@@ -10,6 +10,7 @@
 //!                              delivery is given up or another one takes over
 //! control                      whether the request is paused, how often it was started again, and with which definition
 //! parked                       why it cannot go on with the definition that is deployed
+//! search                       what the request can be found by: its search keys, and the keys of labels; changed when it gets more
 //! held/PLACE/PAUSE             a token arrived at a place while the request was paused for the time with this number, from 1
 //! tried/PLACE                  the deliveries of a place that were given up, and why the last one was
 //! answer/PLACE                 the beginning of the answer of a function that made a place fail
@@ -22,6 +23,7 @@
 //! posted/PLACE                 what follows the phase at a place was posted, so a further delivery posts nothing
 //! decided/FORK                 the join was decided: members that are still in progress are not needed
 //! list/FORK-SHA256/CHUNK       a chunk of the list that a for-each has split
+//! labels/FORK-SHA256/CHUNK     a chunk of the labels of its items, if they have any
 //! over@GENERATION              the request has ended, or was started again in a later generation
 //! finished@GENERATION          everything that happens at the end of a request is done, so its keys may be removed
 //! ```
@@ -60,6 +62,11 @@ pub(crate) fn control() -> Key {
 /// The key of why a request cannot go on with the definition that is deployed.
 pub(crate) fn parked() -> Key {
     Key::new("parked".to_owned())
+}
+
+/// The key of what a request can be found by.
+pub(crate) fn search() -> Key {
+    Key::new("search".to_owned())
 }
 
 /// The key that exists when the token of a place arrived during the pause with this number.
@@ -113,6 +120,11 @@ pub(crate) fn chunk(fork: &Place, sha256: &str, chunk: u32) -> Key {
     Key::new(format!("list/{fork}-{sha256}/{chunk}"))
 }
 
+/// The key of a chunk of the labels of a list, counted from 0.
+pub(crate) fn labels(fork: &Place, sha256: &str, chunk: u32) -> Key {
+    Key::new(format!("labels/{fork}-{sha256}/{chunk}"))
+}
+
 /// The key that exists when a generation of the request is over. It outlives the request.
 pub(crate) fn over(generation: u32) -> Key {
     Key::new(format!("{OVER}{generation}"))
@@ -136,6 +148,8 @@ mod tests {
         assert_eq!(begun().as_str(), "begun");
         assert_eq!(control().as_str(), "control");
         assert_eq!(parked().as_str(), "parked");
+        assert_eq!(search().as_str(), "search");
+        assert_eq!(labels(&Place::from(3), "ab", 7).as_str(), "labels/3-ab/7");
 
         let place = Place::from(3).member(17, &Place::from(5));
         let (fork, index) = place.fork().unwrap();

@@ -69,10 +69,18 @@ fn the_golden_file_of_version_1() {
 
 /// The same request inside a for-each inside a graph, in its second generation.
 fn sample_of_branches() -> Envelope {
-    let list = List { sha256: "ab".repeat(32), per_chunk: 32, generation: 0 };
-    let graph = Terms { members: 2, policy: Policy::Failures(0), at_most: 2, list: None, seen: 1, due_ms: None };
-    let items =
-        Terms { members: 10_000, policy: Policy::Successes(3), at_most: 16, list: Some(list), seen: 400, due_ms: None };
+    let list = List { sha256: "ab".repeat(32), per_chunk: 32, generation: 0, labels_per_chunk: 0 };
+    let graph =
+        Terms { members: 2, policy: Policy::Failures(0), at_most: 2, list: None, seen: 1, due_ms: None, label: None };
+    let items = Terms {
+        members: 10_000,
+        policy: Policy::Successes(3),
+        at_most: 16,
+        list: Some(list),
+        seen: 400,
+        due_ms: None,
+        label: None,
+    };
     let place = Place::from(1).member(1, &Place::from(3)).member(416, &Place::from(4)).in_generation(1);
     Envelope {
         place,
@@ -95,7 +103,8 @@ fn the_golden_file_of_version_2() {
 
 #[test]
 fn a_join_travels_with_its_terms() {
-    let terms = Terms { members: 0, policy: Policy::Settled, at_most: 1, list: None, seen: 0, due_ms: None };
+    let terms =
+        Terms { members: 0, policy: Policy::Settled, at_most: 1, list: None, seen: 0, due_ms: None, label: None };
     for entry in [None, Some(7)] {
         let origin = Origin::Join { terms: terms.clone(), entry };
         let envelope = Envelope { branching: Some(Branching { origin, joins: Vec::new() }), ..sample() };

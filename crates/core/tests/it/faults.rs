@@ -153,3 +153,23 @@ fn of_policies_and_limits_the_last_one_counts() {
     let Composite::ForEach { complete: Complete::Settled, at_most: 2, within, .. } = composites[1] else { panic!() };
     assert_eq!(*within, Some(2 * second));
 }
+
+#[test]
+fn search_keys_and_secrets_belong_to_the_whole_flow() {
+    let inner = call("f").search_key(|key: String| key).secret("/pin");
+    let faults = faults(Flow::builder().flow("sub", inner));
+    for what in ["search_key", "secret"] {
+        assert!(faults.contains(&format!("`{what}` is set in a branch")), "{faults}");
+    }
+    assert_eq!(faults.matches("FF0114").count(), 2, "{faults}");
+}
+
+#[test]
+fn a_secret_needs_a_pointer_or_a_header() {
+    let flow = call("f").secret("card/number").secret("").secret_header("x api key").secret("/fine");
+    let faults = faults(flow);
+    let lines: Vec<&str> = faults.lines().collect();
+    assert_eq!(lines.len(), 3, "{faults}");
+    assert!(lines[0].starts_with("FF0119") && lines[0].contains("`card/number` does not lead to a field"), "{faults}");
+    assert!(lines[1].starts_with("FF0119") && lines[2].starts_with("FF0106"), "{faults}");
+}

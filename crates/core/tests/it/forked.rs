@@ -17,7 +17,8 @@ fn parallel() -> Flow {
 
 /// The token of a member of the composite that phase 1 begins, at phase 2.
 fn member(index: u32, members: u32) -> Message {
-    let terms = Terms { members, policy: Policy::Failures(0), at_most: 2, list: None, seen: 0, due_ms: None };
+    let terms =
+        Terms { members, policy: Policy::Failures(0), at_most: 2, list: None, seen: 0, due_ms: None, label: None };
     let branching = Branching { origin: Origin::Token, joins: vec![terms] };
     Message::arrived(Place::from(1).member(index, &Place::from(2)), Payload::empty().into(), branching)
 }

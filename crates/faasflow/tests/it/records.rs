@@ -3,12 +3,15 @@
 mod begins;
 mod callers;
 mod calling;
+mod labels;
 mod over_http;
 mod pauses;
 mod payloads;
 mod places;
 mod recoveries;
 mod redrives;
+mod search;
+mod secrets;
 mod stops;
 mod stuck;
 
@@ -64,11 +67,17 @@ fn now_ms() -> u64 {
 /// A request to the API that is signed.
 pub(crate) async fn asked(kit: &Running, method: Method, target: &str) -> Answer {
     let at = now_ms();
-    let (name, signature) = kit.sign(api_request("flow", method.as_str(), target, at).as_bytes());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let pairs: Vec<_> =
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap()).collect();
+    let mut signed = path.to_owned();
+    if !pairs.is_empty() {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+        signed.extend(["?", &query]);
+    }
+    let (name, signature) = kit.sign(api_request("flow", method.as_str(), &signed, at).as_bytes());
     let mut request = kit.request("").method(method.clone()).path(path);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap();
+    for (key, value) in pairs {
         request = request.query(key, value);
     }
     let signature = signature.to_str().unwrap().to_owned();

@@ -304,7 +304,9 @@ async fn an_absent_trace_server_fails_no_request() {
 async fn branches_hang_side_by_side_under_their_phase() {
     let calls = |name: &str| Flow::builder().apply(Call::new(name).sync());
     let item = calls("b");
-    let list = Flow::builder().modify(async |_: ()| "[1,2]").for_each(faasflow::ForEach::new(item));
+    let list = Flow::builder()
+        .modify(async |_: ()| "[1,2]")
+        .for_each(faasflow::ForEach::new(item).label(|page: String| format!("page {page}")));
     let flow = Flow::builder().parallel([("left", calls("a")), ("right", list)]).apply(Call::new("c").sync());
     let kit = traced(flow).start().await;
     kit.request("7").send().await;
@@ -323,6 +325,8 @@ async fn branches_hang_side_by_side_under_their_phase() {
     assert!(of_items.contains(&&first.span_id) && of_items.contains(&&second.span_id));
     assert_eq!(attribute(second, "faasflow.branch").as_deref(), Some("right/item-2"));
     assert_eq!(attribute(second, "faasflow.branch.outcome").as_deref(), Some("done"));
+    assert_eq!(attribute(second, "faasflow.item.label").as_deref(), Some("page 2"));
+    assert_eq!(attribute(left, "faasflow.item.label"), None);
     assert_eq!(pointed(&kit.calls("a")[0]).1, hex(&named(&spans, "call a").span_id));
 }
 

@@ -80,7 +80,11 @@ impl Instance {
             return refuse(Unfit::NoStateManager);
         };
         let outage = FirstOutage::default();
-        let context = Context::external(info.clone(), &place, Arc::new(in_steps.noting(outage.clone())));
+        let mut context = Context::external(info.clone(), &place, Arc::new(in_steps.noting(outage.clone())));
+        if message.remembered {
+            context = context.remembered_for(self.config.keep_records);
+        }
+        let body = (is_fresh && message.remembered).then(|| message.payload.clone());
         let phase = self.caller.phase_headers(&context, observers);
         let limit = Limit::of_token(route, &message);
         let deadline = limit.map_or_else(|| deadline.clone(), |limit| limit.deadline(deadline));
@@ -118,6 +122,14 @@ impl Instance {
         performer.queued_ms = sent_ms.unwrap_or_default();
         if let Some(attempt) = attempt.filter(|attempt| *attempt > 1 && matches!(begun, Beginning::Before)) {
             performer.note_attempts_before(attempt).await;
+        }
+        if let Some(body) = body
+            && let Err(stop) = performer.add_search_keys(&body).await
+        {
+            if let Stop::Outage(_, outage) = &stop {
+                performer.gave_up(outage, &begun).await;
+            }
+            return self.stopped(observers, stop);
         }
         let mut journal = Journal::new();
         loop {
@@ -191,6 +203,13 @@ impl<'a> Performer<'a> {
             }
             other => unreachable!("the driver does not know the reply {other:?}"),
         })
+    }
+
+    /// Adds the search keys of a request that begins with this body.
+    async fn add_search_keys(&self, body: &Carried) -> Result<(), Stop<'a>> {
+        let Carried::Inline(body) = body else { return Ok(()) };
+        let added = self.execution.add_search_keys(&self.instance.flow, body).await;
+        added.map_err(|error| self.outage(Outage::state_unreachable(format!("{error:#}"))))
     }
 
     /// The answer to a phase that has to be executed, but ahead of which the deployed definition differs from the one that the

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use faasflow_core::envelope::Branching;
 use faasflow_core::graph::{Place, Plan};
 use faasflow_core::machine::Route;
 use faasflow_core::machine::forked::Message;
@@ -20,7 +21,7 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::instance::Instance;
 use crate::log::RequestLog;
-use crate::observers::{Event, Observers, path_to};
+use crate::observers::{Event, Observers, joined_labels, path_to};
 use crate::records::Patience;
 use crate::trace::TraceId;
 
@@ -94,7 +95,12 @@ impl Instance {
         let earlier = arrived.earlier.clone();
         let route = Route::new(&self.flow, earlier.as_deref());
         let phase = route.segment(&place).map_or(place.phase(), |segment| segment.place().phase());
-        let lines = lines(route.plan(), id.clone(), &place, trace.id());
+        let label = joined_labels(arrived.branching.iter().flat_map(Branching::labels));
+        let lines = lines(route.plan(), id.clone(), &place, label, trace.id());
+        let headers =
+            arrived.info.headers.iter().filter(|(name, _)| self.flow.secrets().is_secret_header(name.as_str()));
+        let headers = headers.filter_map(|(_, value)| value.to_str().ok()).filter(|value| value.len() > 3);
+        lines.hide(headers.map(str::to_owned).collect());
         let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
             observers = observers.keeping_lines();
@@ -143,7 +149,7 @@ impl Instance {
             None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let lines = lines(self.flow.plan(), info.id.clone(), &place, trace.id());
+                let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
                 (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };
@@ -157,11 +163,11 @@ impl Instance {
     }
 }
 
-/// The log lines of a delivery. An envelope that is refused may have a place of another plan.
-pub(crate) fn lines(plan: &Plan, id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+/// The log lines of a delivery. `label` is that of the item that it belongs to, or empty. An envelope that is refused may have a place of another plan.
+pub(crate) fn lines(plan: &Plan, id: RequestId, place: &Place, label: String, trace: Option<TraceId>) -> RequestLog {
     match plan.is_linear() && place.is_linear() {
         true => RequestLog::for_phase(id, place, trace),
-        false => RequestLog::for_token(id, place, path_to(plan, place), trace),
+        false => RequestLog::for_token(id, place, path_to(plan, place), label, trace),
     }
 }
 

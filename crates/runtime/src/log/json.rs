@@ -1,6 +1,6 @@
 //! Log lines as JSON, one object per line. Each has `timestamp`, `level`, `message` and `target`. The lines of a request
-//! have `request_id`, `phase` and `trace_id`, and those of requests with branches also `place` and `branch`. The event's own
-//! fields are in `fields`, and a line about a Faasflow error has its `code`.
+//! have `request_id`, `phase` and `trace_id`, those of requests with branches also `place` and `branch`, and those of items
+//! with a label `label`. The event's own fields are in `fields`, and a line about a Faasflow error has its `code`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -67,6 +67,7 @@ fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, field
         phase: known.and_then(RequestContext::phase),
         place: known.and_then(RequestContext::place),
         branch: known.map(|known| known.branch.as_str()).filter(|branch| !branch.is_empty()),
+        label: known.map(|known| known.label.as_str()).filter(|label| !label.is_empty()),
         trace_id: known.and_then(RequestContext::trace).map(|trace| trace.to_string()),
         fields: &fields.others,
         code: fields.code.map(Code::as_str),
@@ -168,6 +169,8 @@ struct Object<'a> {
     place: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     branch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     message: &'a str,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use faasflow_core::RequestId;
 use faasflow_core::code::Code;
+use faasflow_core::definition::masked_text;
 use faasflow_core::graph::Place;
 use tracing::Level;
 
@@ -34,6 +35,7 @@ macro_rules! write_line {
                 phase = $log.known.phase(),
                 place = $log.known.place(),
                 branch = (!$log.known.branch.is_empty()).then_some($log.known.branch.as_str()),
+                label = (!$log.known.label.is_empty()).then_some($log.known.label.as_str()),
                 trace_id = $log.known.trace().map(tracing::field::display),
                 code = $code.map(tracing::field::display),
                 "{}",
@@ -54,10 +56,21 @@ impl RequestLog {
         RequestLog { known: Arc::new(RequestContext::new(id, phase, None, trace, String::new())) }
     }
 
-    /// The same for a flow with branches. `branch` is the path of the branch or item that it is a phase of, or empty.
-    pub(crate) fn for_token(id: RequestId, place: &Place, branch: String, trace: Option<TraceId>) -> RequestLog {
+    /// The same for a flow with branches. `branch` is the path of the branch or item that it is a phase of, and `label` the label of
+    /// that item; both may be empty.
+    pub(crate) fn for_token(
+        id: RequestId,
+        place: &Place,
+        branch: String,
+        label: String,
+        trace: Option<TraceId>,
+    ) -> RequestLog {
         let phase = Some(place.phase() as u64);
-        RequestLog { known: Arc::new(RequestContext::new(id, phase, Some(place.to_string()), trace, branch)) }
+        let whole = RequestContext::new(id, phase, Some(place.to_string()), trace, branch.clone());
+        match label.is_empty() {
+            true => RequestLog { known: Arc::new(whole) },
+            false => RequestLog { known: Arc::new(whole.in_branch(branch, label)) },
+        }
     }
 
     /// The log of the token that is being worked on here, if it is one of this request, so that its lines have a place.
@@ -68,14 +81,29 @@ impl RequestLog {
         }
     }
 
-    /// The same for a branch or an item within the phase. `path` names it.
-    pub(crate) fn in_member(&self, path: String) -> RequestLog {
-        RequestLog { known: Arc::new(self.known.in_branch(path)) }
+    /// The same for a branch or an item within the phase. `path` names it, and `label` is the label of its item, or empty.
+    pub(crate) fn in_member(&self, path: String, label: String) -> RequestLog {
+        RequestLog { known: Arc::new(self.known.in_branch(path, label)) }
     }
 
     /// The path of the branch or item whose lines these are, or empty.
     pub(crate) fn branch(&self) -> &str {
         &self.known.branch
+    }
+
+    /// The label of the item whose lines these are, or empty.
+    pub(crate) fn label(&self) -> &str {
+        &self.known.label
+    }
+
+    /// The secret values that the phase has met.
+    pub(crate) fn secrets(&self) -> Arc<[String]> {
+        self.known.secrets().all()
+    }
+
+    /// Lets the lines of the phase not show these values.
+    pub(crate) fn hide(&self, secrets: Vec<String>) {
+        self.known.secrets().add(secrets);
     }
 
     /// Runs work whose log lines all belong to the request, including those of the flow's own code and of the libraries that
@@ -88,6 +116,17 @@ impl RequestLog {
     /// Writes a line. If the line is about an error, it has the error's code.
     #[inline]
     pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
+        let secrets = self.secrets();
+        match secrets.is_empty() {
+            true => self.write_as_it_is(level, code, text),
+            false => {
+                let masked = masked_text(&text.to_string(), &secrets).into_owned();
+                self.write_as_it_is(level, code, format_args!("{masked}"));
+            }
+        }
+    }
+
+    fn write_as_it_is(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
         match level {
             Level::ERROR => write_line!(error, ERROR, self, code, text),
             Level::WARN => write_line!(warn, WARN, self, code, text),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use faasflow_core::RequestId;
 
+use super::secret_values::SecretValues;
 use super::text::escaped;
 use crate::trace::TraceId;
 
@@ -14,6 +15,8 @@ pub(super) struct RequestContext {
     phase: Arc<PhaseContext>,
     /// The branch or item within the phase, such as `thumb` or `pages/item-3`. Empty outside of branches.
     pub(super) branch: String,
+    /// The label of the item, and of the items around it. Empty if they have none.
+    pub(super) label: String,
     /// The end of all lines, in the format for people.
     suffix: String,
 }
@@ -31,6 +34,7 @@ struct PhaseContext {
     before_branch: String,
     /// What it has after the branch.
     after_branch: String,
+    secrets: SecretValues,
 }
 
 tokio::task_local! {
@@ -55,28 +59,45 @@ impl RequestContext {
             before_branch.extend([" place=", place]);
         }
         let after_branch = trace.map(|trace| format!(" trace_id={trace}")).unwrap_or_default();
-        let phase = PhaseContext { request, phase, place, trace, prefix, before_branch, after_branch };
-        RequestContext::of_branch(Arc::new(phase), branch)
+        let phase = PhaseContext {
+            request,
+            phase,
+            place,
+            trace,
+            prefix,
+            before_branch,
+            after_branch,
+            secrets: SecretValues::default(),
+        };
+        RequestContext::of_branch(Arc::new(phase), branch, String::new())
     }
 
     /// The same for a branch or an item of the phase.
-    pub(super) fn in_branch(&self, branch: String) -> RequestContext {
-        RequestContext::of_branch(self.phase.clone(), branch)
+    pub(super) fn in_branch(&self, branch: String, label: String) -> RequestContext {
+        RequestContext::of_branch(self.phase.clone(), branch, label)
     }
 
-    fn of_branch(phase: Arc<PhaseContext>, branch: String) -> RequestContext {
+    fn of_branch(phase: Arc<PhaseContext>, branch: String, label: String) -> RequestContext {
         let (before, after) = (&phase.before_branch, &phase.after_branch);
-        let mut suffix = String::with_capacity(before.len() + branch.len() + after.len() + 16);
+        let mut suffix = String::with_capacity(before.len() + branch.len() + label.len() + after.len() + 24);
         suffix.push_str(before);
-        if !branch.is_empty() {
-            suffix.push_str(" branch=");
-            match branch.contains([' ', '"', '=', '\\']) {
-                true => drop(write!(suffix, "{branch:?}")),
-                false => suffix.push_str(&escaped(&branch)),
+        for (name, value) in [("branch", &branch), ("label", &label)] {
+            if value.is_empty() {
+                continue;
+            }
+            suffix.extend([" ", name, "="]);
+            match value.contains([' ', '"', '=', '\\']) {
+                true => drop(write!(suffix, "{value:?}")),
+                false => suffix.push_str(&escaped(value)),
             }
         }
         suffix.push_str(after);
-        RequestContext { phase, branch, suffix }
+        RequestContext { phase, branch, label, suffix }
+    }
+
+    /// The secret values that lines of the phase do not show.
+    pub(super) fn secrets(&self) -> &SecretValues {
+        &self.phase.secrets
     }
 
     pub(super) fn request(&self) -> &RequestId {
@@ -133,7 +154,7 @@ mod tests {
             RequestContext::new(id.clone(), Some(5), Some("3.17/5".to_owned()), trace, branch.to_owned())
         };
         for branch in ["thumb", "two words", "pages/item-3", "tab\there"] {
-            let (inside, whole) = (new("").in_branch(branch.to_owned()), new(branch));
+            let (inside, whole) = (new("").in_branch(branch.to_owned(), String::new()), new(branch));
             assert_eq!((inside.prefix(), inside.suffix()), (whole.prefix(), whole.suffix()));
             assert_eq!((&*inside.branch, inside.request(), inside.phase()), (branch, whole.request(), whole.phase()));
             assert_eq!((inside.place(), inside.trace()), (whole.place(), whole.trace()));
@@ -143,5 +164,8 @@ mod tests {
             new("two words").suffix(),
             format!(" phase=5 place=3.17/5 branch=\"two words\" trace_id={trace_id}")
         );
+        let item = new("").in_branch("item-3".to_owned(), "a b.jpg / left".to_owned());
+        let expected = " phase=5 place=3.17/5 branch=item-3 label=\"a b.jpg / left\" trace_id=";
+        assert_eq!(item.suffix(), format!("{expected}{trace_id}"));
     }
 }

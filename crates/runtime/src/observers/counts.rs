@@ -50,6 +50,8 @@ impl Observer for Metrics {
             | Event::PhaseBegun { .. }
             | Event::Joined { .. }
             | Event::Chosen { .. }
+            | Event::NotLabelled { .. }
+            | Event::NoSearchKey { .. }
             | Event::BranchFailed { .. }
             | Event::StepBegun { .. }
             | Event::Sending { .. }

@@ -55,6 +55,11 @@ pub(crate) enum Event<'a> {
     StepResolved { at: StepRun<'a>, failure: &'a Failure, output: Option<&'a Payload> },
     /// A choice was made.
     Chosen { branch: &'a str },
+    /// Items of a for-each have no labels, because the function that makes them failed for this number of items. The failure is that
+    /// of the first one.
+    NotLabelled { items: usize, kind: &'a FailureKind },
+    /// A search key that the flow gives its requests cannot be made or added.
+    NoSearchKey { kind: &'a FailureKind },
     /// A choice, a split or a join failed, or too many branches or items did.
     CompositeFailed { failure: &'a Failure },
     /// A flow inside the flow failed. Its own failure handler is asked next.

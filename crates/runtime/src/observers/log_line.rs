@@ -60,6 +60,13 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
             info(format_args!("The failure handler of {} recovered", at.step.name()));
         }
         Event::Chosen { branch } => info(format_args!("Chose branch `{branch}`")),
+        Event::NotLabelled { items, kind } => {
+            let items = faasflow_core::counted(*items as u64, "item");
+            warn(kind.code(), format_args!("{items} without a label, because the function for labels failed: {kind}"));
+        }
+        Event::NoSearchKey { kind } => {
+            warn(kind.code(), format_args!("The request has no such search key: {kind}"));
+        }
         Event::BranchFailed { failure } => {
             warn(failure.code(), format_args!("{failure}; asking the failure handler around it"));
         }

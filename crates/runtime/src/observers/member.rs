@@ -9,6 +9,8 @@ pub(crate) struct Member {
     /// The flow that it executes.
     pub(crate) body: BodyIndex,
     pub(crate) name: MemberName,
+    /// The label of an item, if it has one. That of an item with phases of its own is in its token.
+    pub(crate) label: Option<String>,
 }
 
 /// The name of a branch or an item.
@@ -28,6 +30,11 @@ impl Member {
         }
     }
 
+    /// Its label, if `outer` is that of the items around it.
+    pub(super) fn label_in(&self, outer: &str) -> String {
+        self.label.as_deref().map_or_else(|| outer.to_owned(), |label| label_inside(outer, label))
+    }
+
     /// Its path, if `outer` is the path of the branch or item that its graph or for-each stands in, such as `pages/item-3`.
     pub(super) fn path(&self, outer: &str) -> String {
         match (outer, &self.name) {
@@ -37,6 +44,16 @@ impl Member {
             (outer, MemberName::Item(number)) => format!("{outer}/item-{number}"),
         }
     }
+}
+
+/// The labels of items that are inside each other, from the outermost to the innermost, as one text.
+pub(crate) fn joined_labels<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
+    labels.into_iter().fold(String::new(), |outer, label| label_inside(&outer, label))
+}
+
+/// The label of an item inside another one.
+pub(super) fn label_inside(outer: &str, label: &str) -> String {
+    if outer.is_empty() { label.to_owned() } else { [outer, " / ", label].concat() }
 }
 
 /// The path of the branches and items that lead to a place, such as `pages/item-3`. It is empty outside of branches.
@@ -62,11 +79,11 @@ fn members_of(plan: &Plan, place: &Place) -> impl Iterator<Item = Member> {
         let composite = plan.composite(*composite);
         Some(match composite.kind() {
             CompositeKind::ForEach => {
-                Member { body: composite.branches().first()?.body(), name: MemberName::Item(index + 1) }
+                Member { body: composite.branches().first()?.body(), name: MemberName::Item(index + 1), label: None }
             }
             _ => {
                 let branch = composite.branches().get(index)?;
-                Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()) }
+                Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()), label: None }
             }
         })
     })

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use faasflow_core::definition::masked_text;
 use tracing::Level;
 
 use super::event::Event;
@@ -11,15 +12,14 @@ use crate::log::RequestLog;
 /// Collects the log lines of a request.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// The prefix of each line.
-    before: String,
+    log: RequestLog,
     lines: Mutex<String>,
 }
 
 impl Output {
     /// Collects lines with the prefix of this log.
     pub(super) fn new(log: &RequestLog) -> Output {
-        Output { before: log.prefix().to_owned(), lines: Mutex::default() }
+        Output { log: log.clone(), lines: Mutex::default() }
     }
 
     /// The lines so far.
@@ -36,10 +36,15 @@ impl Output {
             if level == Level::DEBUG {
                 return;
             }
+            let (before, secrets) = (self.log.prefix(), self.log.secrets());
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            match branch {
-                "" => crate::log::append_line(&self.before, text, &mut lines),
-                branch => crate::log::append_line(&self.before, format_args!("{text} branch={branch}"), &mut lines),
+            let mut append = |text: std::fmt::Arguments<'_>| match branch {
+                "" => crate::log::append_line(before, text, &mut lines),
+                branch => crate::log::append_line(before, format_args!("{text} branch={branch}"), &mut lines),
+            };
+            match secrets.is_empty() {
+                true => append(text),
+                false => append(format_args!("{}", masked_text(&text.to_string(), &secrets))),
             }
         });
     }

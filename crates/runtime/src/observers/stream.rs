@@ -49,7 +49,7 @@ impl<'a> Observers<'a> {
     /// span of its own.
     pub(crate) fn in_member(&self, member: &Member) -> Observers<'_> {
         Observers {
-            lines: self.lines.in_member(member.path(self.lines.branch())),
+            lines: self.lines.in_member(member.path(self.lines.branch()), member.label_in(self.lines.label())),
             output: self.output.as_deref().map(OwnedOrLent::Lent),
             trace: self.trace.as_deref().map(OwnedOrLent::Lent),
             member: self.trace.as_deref().and_then(|trace| MemberSpan::begin(trace, self.member.as_ref())),
@@ -67,7 +67,8 @@ impl<'a> Observers<'a> {
     ) {
         self.emit(&Event::MemberEnded { member, outcome, took, failure });
         if let (Some(trace), Some(span)) = (self.trace.as_deref(), self.member.take()) {
-            span.finish(trace, &member.span_name(), self.lines.branch(), outcome, failure);
+            let path = (self.lines.branch(), self.lines.label());
+            span.finish(trace, &member.span_name(), path, outcome, failure);
         }
     }
 

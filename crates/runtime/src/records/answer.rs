@@ -10,7 +10,7 @@ use faasflow_core::state::Status;
 use super::progress::Remembered;
 use crate::forward::call_id;
 use crate::instance::Instance;
-use crate::observers::path_names;
+use crate::observers::{joined_labels, path_names};
 
 /// What has become of a request.
 pub(super) fn status(instance: &Instance, remembered: &Remembered) -> api::FlowRequest {
@@ -24,6 +24,7 @@ pub(super) fn status(instance: &Instance, remembered: &Remembered) -> api::FlowR
     told.started_ms = remembered.began_ms;
     told.moved_ms = remembered.moved_ms();
     told.ended_ms = remembered.progress.end.as_ref().map(|end| end.at_ms);
+    told.keys.clone_from(&remembered.keys);
     told.reason = why(remembered, status);
     let trace = instance.tracer.begin(&remembered.info, &remembered.first.place, None);
     told.trace_id = trace.sampled_id().map(|id| id.to_string());
@@ -95,6 +96,7 @@ fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api:
     let mut told = api::Place::default();
     told.place = progress.place.to_string();
     told.path = path_names(plan, &progress.place);
+    told.label = Some(joined_labels(progress.labels.iter().map(String::as_str))).filter(|label| !label.is_empty());
     told.phase = u32::try_from(progress.place.phase()).unwrap_or(u32::MAX);
     told.steps = match (route.segment(&progress.place), segment.zip(route.earlier())) {
         (Some(deployed), _) => deployed.steps().map(|step| route.flow().step(step).name().to_string()).collect(),

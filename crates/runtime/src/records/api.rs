@@ -15,7 +15,9 @@ use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
-use faasflow_core::state::{ListPosition, ListQuery, Scope, StateManager as _, Status};
+use faasflow_core::state::{
+    ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, StateError, StateManager as _, Status, search_key,
+};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{
@@ -35,11 +37,13 @@ use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
+use super::search::Page;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
 use crate::gateway::OCTETS;
 use crate::instance::Instance;
+use crate::retrying_state::RetryingState;
 
 /// How many requests a page of the list has by default, and at most.
 pub(super) const LISTED: usize = 50;
@@ -317,6 +321,15 @@ fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answer
     }
 }
 
+/// Parses a parameter that is `false` if it is absent.
+fn flag(name: &str, text: Option<&str>) -> Answered<bool> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => bad(format!("`{name}` must be `true` or `false`")),
+    }
+}
+
 /// The status as JSON, with its tag. A client that has it already is told so.
 fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
     let body = serde_json::to_vec(told).expect("a status is plain data");
@@ -356,16 +369,31 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
     answered_about(&id, answer.await)
 }
 
-async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Request) -> Response {
+/// The parameters of a result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultParameters {
+    masked: Option<String>,
+}
+
+async fn result(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
     let asked = request.headers().clone();
     let answer = async {
         function.signed_if_verified(request).await?;
+        let ResultParameters { masked } = parameters(query.as_deref())?;
+        let is_masked = flag("masked", masked.as_deref())?;
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
         let mut response = match remembered.status().has_ended() {
             true => {
                 let conclusion = function.result_of(&remembered.info, remembered.generation()).await;
+                let conclusion = if is_masked { conclusion.masked(function.flow.secrets()) } else { conclusion };
                 respond(conclusion, &remembered.info.id, Delivery::Fresh, None)
             }
             false => {
@@ -439,6 +467,8 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
 pub(super) struct Listing {
     status: Option<String>,
     since: Option<String>,
+    key: Option<String>,
+    search: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -456,27 +486,54 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
             status,
             since_ms: since(asked.since.as_deref())?,
             after: asked.cursor.as_deref().map(position).transpose()?,
-            limit: limit + 1,
+            limit,
         };
-        let manager = function.records(function.patience());
-        let mut lines = manager.list_requests(&function.name, &query).await.map_err(NotFound::Store)?;
-        let has_more = lines.len() > limit;
-        lines.truncate(limit);
+        let until = function.patience();
+        let manager = function.records(until);
+        let page = match (&asked.key, &asked.search) {
+            (Some(_), Some(_)) => {
+                return bad("`key` and `search` exclude each other: `search` finds search keys as well");
+            }
+            (Some(key), None) => function.with_key(&manager, searched("key", key)?, &query).await,
+            (None, Some(text)) => {
+                // The answer must not be late because of what is read last.
+                let soon = until - until.saturating_duration_since(Instant::now()) / 2;
+                function.search(&manager, searched("search", text)?, &query, soon).await
+            }
+            (None, None) => page(&manager, &function.name, &query).await,
+        };
+        let page = page.map_err(NotFound::Store)?;
         let mut told = api::RequestList::default();
         told.version = api::REQUESTS_VERSION;
-        told.cursor = lines
-            .last()
-            .filter(|_| has_more)
-            .map(|last| cursor(&ListPosition { started_ms: last.started_ms, request: last.request.clone() }));
-        let tell = |line: faasflow_core::state::Listed| {
+        told.cursor = page.after.as_ref().map(cursor);
+        let tell = |(line, found): (Listed, Option<api::Found>)| {
             let mut told = api::RequestSummary::default();
             (told.id, told.status, told.started_ms) = (line.request, answer::status_of(line.status), line.started_ms);
+            told.found = found;
             told
         };
-        told.requests = lines.into_iter().map(tell).collect();
+        told.requests = page.lines.into_iter().map(tell).collect();
         Ok(Json(told).into_response())
     };
     answered(answer.await)
+}
+
+/// A page of the list.
+async fn page(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
+    let mut lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
+    let has_more = lines.len() > query.limit;
+    lines.truncate(query.limit);
+    let position = |last: &Listed| ListPosition { started_ms: last.started_ms, request: last.request.clone() };
+    let after = lines.last().filter(|_| has_more).map(position);
+    Ok(Page { lines: lines.into_iter().map(|line| (line, None)).collect(), after })
+}
+
+/// A text that is searched for. Ids, search keys and labels are not longer.
+fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
+    match search_key(text) {
+        Ok(text) => Ok(text),
+        Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),
+    }
 }
 
 /// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
@@ -602,11 +659,7 @@ async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuer
             Some(Ok(older)) => older,
             Some(Err(_)) => return bad("`older` must be a duration such as `60s`"),
         };
-        let force = match asked.force.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return bad("`force` must be `true` or `false`"),
-        };
+        let force = flag("force", asked.force.as_deref())?;
         let limit = number("limit", asked.limit.as_deref(), LOOKED_AT, MOST_LOOKED_AT)?;
         let after = asked.cursor.as_deref().map(position).transpose()?;
         let stalled = Stalled { force, ..Stalled::new(older) };

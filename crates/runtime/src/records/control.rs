@@ -324,7 +324,7 @@ impl Instance {
                     Some(observers) => observers.emit(&event),
                     None => {
                         let trace = self.tracer.begin(&info, &place, None);
-                        let lines = lines(self.flow.plan(), info.id.clone(), &place, trace.id());
+                        let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
                         Observers::for_phase(lines, trace, &self.metrics).emit(&event);
                     }
                 }

@@ -46,11 +46,7 @@ impl NotDone {
                 "the flow knows no request with this id; check the id, and whether it was sent to another flow"
                     .to_owned(),
             ),
-            NotDone::NotFound(NotFound::Expired) => (
-                StatusCode::GONE,
-                code::REQUEST_EXPIRED,
-                EXPIRED.to_owned(),
-            ),
+            NotDone::NotFound(NotFound::Expired) => (StatusCode::GONE, code::REQUEST_EXPIRED, EXPIRED.to_owned()),
             NotDone::NotFound(NotFound::Unreadable(key)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, code::UNREADABLE_RECORD, unreadable(key))
             }

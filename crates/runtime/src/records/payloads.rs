@@ -112,7 +112,7 @@ impl Instance {
             Shown::Answer => {
                 let value = manager.get(scope, FailedAnswer::key(place).as_str()).await?;
                 match value.as_ref().and_then(FailedAnswer::decode) {
-                    Some(answer) => Ok(answer.body),
+                    Some(answer) => Ok(shelves.masked(&answer.body)),
                     None => {
                         let why = format!(
                             "the place `{place}` did not fail because of an answer, or the answer was not kept"
@@ -126,14 +126,20 @@ impl Instance {
 }
 
 impl Shelves<'_> {
+    /// A payload as it may be shown to people.
     async fn fetch(&self, carried: Carried) -> Result<Payload, NotDone> {
         let observers = Observers::for_request(self.info.id.clone(), &self.instance.metrics);
         match self.instance.take(carried, &self.info, Some(self.manager), &observers).await {
-            Ok(payload) => Ok(payload),
+            Ok(payload) => Ok(self.masked(&payload)),
             Err(NoPayload::Unfit(_)) => Err(NotDone::NotThere("the payload is no longer kept".to_owned())),
             Err(NoPayload::Outage(outage)) => Err(NotDone::Outage(outage)),
             Err(NoPayload::Failed(error)) => Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}")))),
         }
+    }
+
+    /// Without the values of the flow's secret fields.
+    fn masked(&self, payload: &Payload) -> Payload {
+        self.instance.flow.secrets().shown(payload)
     }
 
     async fn input(&self, route: Route<'_>, place: &Place, input: Input) -> Result<Payload, NotDone> {
@@ -142,6 +148,7 @@ impl Shelves<'_> {
             Input::Item { chunk, index } => {
                 let found = self.manager.get(self.scope, chunk.as_str()).await?;
                 let item = found.and_then(|chunk| list_item(&chunk, index as usize));
+                let item = item.map(|item| self.masked(&item));
                 item.ok_or_else(|| NotDone::NotThere("the list of items is no longer kept".to_owned()))
             }
             Input::Branches(branches) => {

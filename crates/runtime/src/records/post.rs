@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::delivery::{lines, restart_clocks};
 use crate::forward::{NotForwarded, Onward};
 use crate::instance::Instance;
-use crate::observers::Observers;
+use crate::observers::{Observers, joined_labels};
 
 /// What the envelope of a token says about branches. The envelopes of flows without branches stay in version 1.
 pub(crate) fn branching(plan: &Plan, message: &Message) -> Option<Branching> {
@@ -87,7 +87,8 @@ impl Instance {
             restart_clocks(route, &mut token);
             let context = Context::external(info.clone(), &token.place, Arc::new(manager));
             let trace = self.tracer.begin(info, &token.place, None);
-            let lines = lines(plan, info.id.clone(), &token.place, trace.id());
+            let label = joined_labels(token.labels());
+            let lines = lines(plan, info.id.clone(), &token.place, label, trace.id());
             let observers = Observers::for_phase(lines, trace, &self.metrics);
             let branching = branching(plan, &token);
             let call_id = Some(Uuid::now_v7());

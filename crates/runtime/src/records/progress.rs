@@ -10,7 +10,7 @@ use faasflow_core::graph::Fingerprint;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Caller;
 use faasflow_core::machine::forked::{Begun, Control, Message, Progress, Survey, survey};
-use faasflow_core::state::{Key, Scope, StateError, StateManager as _};
+use faasflow_core::state::{Key, Scope, SearchTerms, StateError, StateManager as _};
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
@@ -31,6 +31,8 @@ pub(super) struct Remembered {
     /// Whether its caller waited for its end.
     pub(super) caller_waits: bool,
     pub(super) progress: Progress,
+    /// Its search keys.
+    pub(super) keys: Vec<String>,
     /// Its first token in its current generation.
     pub(super) first: Message,
 }
@@ -43,6 +45,8 @@ pub(super) struct Opened {
     shape: String,
     began_ms: u64,
     caller_waits: bool,
+    /// Its search keys.
+    keys: Vec<String>,
     /// The value of what was decided about it.
     control: Option<Bytes>,
     /// Its first token in its current generation.
@@ -123,7 +127,7 @@ impl Instance {
 
     async fn look_up(&self, scope: &Scope, until: Instant) -> Result<Remembered, NotFound> {
         let manager = self.records(until);
-        let Opened { info, begun, shape, began_ms, caller_waits, control, first } =
+        let Opened { info, begun, shape, began_ms, caller_waits, keys, control, first } =
             self.opened(&manager, scope).await?;
         let route = begun.route(&self.flow);
         // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
@@ -135,7 +139,7 @@ impl Instance {
                         return Err(NotFound::Expired);
                     }
                     let progress = *progress;
-                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, first });
+                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first });
                 }
                 Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
                 Survey::Needs(keys) => {
@@ -148,9 +152,10 @@ impl Instance {
 
     /// Reads how a request began, and what was decided about it since.
     pub(super) async fn opened(&self, manager: &RetryingState, scope: &Scope) -> Result<Opened, NotFound> {
-        let keys = [Begun::key(), Control::key(), faasflow_core::machine::forked::over_key(0)];
+        let over = faasflow_core::machine::forked::over_key(0);
+        let keys = [Begun::key(), Control::key(), over, SearchTerms::key()];
         let found = manager.get_many(scope, &keys.each_ref().map(Key::as_str)).await?;
-        let [begun, control, over] = <[Option<Bytes>; 3]>::try_from(found)
+        let [begun, control, over, terms] = <[Option<Bytes>; 4]>::try_from(found)
             .map_err(|_| StateError::permanent("it has returned another number of values than it was asked for"))?;
         let Some(begun) = begun else {
             return Err(if over.is_some() { NotFound::Expired } else { NotFound::Unknown });
@@ -159,6 +164,8 @@ impl Instance {
         if begun.is_given_up {
             return Err(NotFound::Unknown);
         }
+        // Nothing depends on them.
+        let search_keys = SearchTerms::decode(terms.as_ref()).unwrap_or_default().keys;
         let envelope = Envelope::decode(&begun.envelope).map_err(|_| NotFound::Unreadable(Begun::key()))?;
         let decided = Control::decode(control.as_ref()).ok_or_else(|| NotFound::Unreadable(Control::key()))?;
         let begun_with = self.begun_with(&envelope, &decided);
@@ -166,6 +173,6 @@ impl Instance {
         let start = begun_with.route(&self.flow).plan().start().in_generation(decided.generation());
         let first = Message { remembered: true, ..Message::fresh(start, envelope.payload, Caller::Left) };
         let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
-        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, control, first })
+        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, keys: search_keys, control, first })
     }
 }

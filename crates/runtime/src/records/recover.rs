@@ -5,7 +5,9 @@ use std::time::Duration;
 use faasflow_admin::{REQUESTS_VERSION, RecoveredRequest, Recovery, UnrecoveredRequest};
 use faasflow_core::Outcome;
 use faasflow_core::machine::forked::{Control, Parked};
-use faasflow_core::state::{ListPosition, ListQuery, Listed, Scope, StateError, StateManager as _, Status};
+use faasflow_core::state::{
+    ListPosition, ListQuery, Listed, Scope, StateError, StateManager as _, Status, search_flow,
+};
 use faasflow_http::now_ms;
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
@@ -88,6 +90,7 @@ impl Instance {
         told.older_ms = u64::try_from(older.as_millis()).unwrap_or(u64::MAX);
         if !stalled.caller_waits {
             told.removed = manager.remove_expired(&self.name, REMOVED).await? as u64;
+            manager.remove_expired(&search_flow(&self.name), REMOVED).await?;
         }
         if after.is_none() && !stalled.caller_waits {
             self.relist(&manager, until).await?;

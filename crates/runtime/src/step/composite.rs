@@ -36,7 +36,8 @@ impl Execution<'_> {
                 Composite::ForEach { at_most, within, .. } => match self.split(flow, index, &input).await {
                     Ok(items) => {
                         drop(input);
-                        let items = Items::new(outline.branches()[0].body(), items, *within);
+                        let labels = self.labels(flow, index, &items);
+                        let items = Items::new(outline.branches()[0].body(), items, labels, *within);
                         return self.members(flow, index, items, *at_most as usize, kept).await;
                     }
                     Err(failed) => failed,
@@ -86,12 +87,14 @@ impl Execution<'_> {
         mut payload: Payload,
         cut_off: &mut CutOff,
     ) -> Result<Payload, SegmentResult> {
+        self.hide_secrets(flow, &payload);
         for node in nodes {
             payload = match *node {
                 Node::Step(index) => self.step(flow.step(index), index, payload, cut_off).await?,
                 Node::Composite(index) => self.composite(flow, index, payload, cut_off).await?,
                 _ => unreachable!("there are no other nodes"),
             };
+            self.hide_secrets(flow, &payload);
         }
         Ok(payload)
     }

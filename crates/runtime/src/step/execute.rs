@@ -102,6 +102,7 @@ impl Execution<'_> {
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
                 let failure = Failure::new(self.context.place(), index.number(), name, kind, payload);
+                let failure = failure.hiding(self.observers.log().secrets());
                 scope.emit(&Event::StepFailed { at, failure: &failure, handler });
                 let resolved = self.resolve(step, failure.clone()).await;
                 scope.emit(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });

@@ -103,7 +103,8 @@ impl Execution<'_> {
     }
 
     fn composite_failure(&self, name: &'static str, kind: FailureKind, input: Payload) -> Failure {
-        Failure::new(self.context.place(), 0, name.into(), kind, input)
+        let failure = Failure::new(self.context.place(), 0, name.into(), kind, input);
+        failure.hiding(self.observers.log().secrets())
     }
 
     /// Asks the failure handler of the flow, or of a flow inside it, if it has one.

@@ -260,7 +260,7 @@ impl Members for Branches<'_> {
 
     fn member(&self, index: usize) -> Member {
         let branch = &self.flow.plan().composite(self.composite).branches()[index];
-        Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()) }
+        Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()), label: None }
     }
 
     fn has_begun(&self, index: usize) -> bool {
@@ -273,12 +273,19 @@ pub(super) struct Items {
     body: BodyIndex,
     count: usize,
     items: std::iter::Enumerate<std::vec::IntoIter<Payload>>,
+    /// Empty if the items have no labels.
+    labels: Vec<Option<String>>,
     within: Option<Duration>,
 }
 
 impl Items {
-    pub(super) fn new(body: BodyIndex, items: Vec<Payload>, within: Option<Duration>) -> Items {
-        Items { body, count: items.len(), items: items.into_iter().enumerate(), within }
+    pub(super) fn new(
+        body: BodyIndex,
+        items: Vec<Payload>,
+        labels: Vec<Option<String>>,
+        within: Option<Duration>,
+    ) -> Items {
+        Items { body, count: items.len(), items: items.into_iter().enumerate(), labels, within }
     }
 }
 
@@ -293,7 +300,8 @@ impl Members for Items {
     }
 
     fn member(&self, index: usize) -> Member {
-        Member { body: self.body, name: MemberName::Item(index + 1) }
+        let label = self.labels.get(index).cloned().flatten();
+        Member { body: self.body, name: MemberName::Item(index + 1), label }
     }
 
     fn has_begun(&self, index: usize) -> bool {

@@ -41,12 +41,12 @@ impl MemberSpan {
         Some(MemberSpan { begun: SystemTime::now(), span, inside })
     }
 
-    /// Ends the span. `name` is the name of the member, and `path` leads to it from the phase.
+    /// Ends the span. `name` is the name of the member, `path` leads to it from the phase, and `label` is that of its item, or empty.
     pub(crate) fn finish(
         self,
         trace: &Trace,
         name: &str,
-        path: &str,
+        (path, label): (&str, &str),
         outcome: MemberOutcome,
         failure: Option<&Failure>,
     ) {
@@ -58,6 +58,9 @@ impl MemberSpan {
         span.name(Kind::Internal, &[name]);
         span.times(self.begun, SystemTime::now());
         span.attribute("faasflow.branch", path);
+        if !label.is_empty() {
+            span.attribute("faasflow.item.label", label);
+        }
         span.attribute("faasflow.branch.outcome", outcome.as_str());
         let mut events = Events::default();
         if let Some(failure) = failure {

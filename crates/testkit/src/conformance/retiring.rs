@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faasflow_core::state::{ListQuery, Scope, StateManager, Status};
+use faasflow_core::state::{Condition, ListQuery, Scope, StateManager, Status, search_flow};
 
 use super::records::{LONG, STARTED, expect, for_each, line, list, remove, remove_all, scope};
 use super::subject::{Subject, describe, ensure};
@@ -169,4 +169,31 @@ pub(super) async fn says(subject: Subject) -> Result<(), String> {
     manager.list_request(&own, STARTED, Status::Running).await.map_err(describe)?;
     ensure(!is_expired().await?, || "a request that was started again has expired".to_owned())?;
     remove(manager, &own, STARTED).await
+}
+
+/// The requests with a search key are a value in a scope of their own, which begins with that value and not with a request. Each change
+/// makes it stay longer.
+pub(super) async fn keeps_search_keys(subject: Subject) -> Result<(), String> {
+    let (manager, flow) = (&subject.manager, subject.flow("search"));
+    let of_key = scope(&search_flow(&flow), "0123456789abcdef0123456789abcdef");
+    let keep = async |keep_for| {
+        manager.retire_request(&of_key, 0, Status::Success, keep_for, Duration::ZERO).await.map_err(describe)
+    };
+    let mut condition = Condition::Absent;
+    for value in [Bytes::from_static(b"[1]"), Bytes::from_static(b"[2,1]")] {
+        let written = manager.set_if(&of_key, "requests", value.clone(), condition).await.map_err(describe)?;
+        ensure(written.is_some(), || format!("{value:?} was not written"))?;
+        keep(LONG).await?;
+        let found = manager.get_versioned(&of_key, "requests").await.map_err(describe)?;
+        let Some((found, version)) = found else { return Err(format!("{value:?} is gone after `retire_request`")) };
+        ensure(found == value, || format!("the value is {found:?}, expected {value:?}"))?;
+        condition = Condition::Version(version);
+    }
+    let newest = ListQuery::newest(10);
+    expect(manager, &of_key.flow, &newest, &[line(&of_key.request, 0, Status::Success)]).await?;
+    expect(manager, &flow, &newest, &[]).await?;
+    keep(Duration::ZERO).await?;
+    let found = manager.get(&of_key, "requests").await.map_err(describe)?;
+    ensure(found.is_none(), || "the value is still there after its time".to_owned())?;
+    expect(manager, &of_key.flow, &newest, &[]).await
 }

@@ -241,7 +241,7 @@ impl World<'_> {
         }
         (
             u32::try_from(items.len()).expect("a list of fewer than 2^32 items"),
-            List { sha256, per_chunk: PER_CHUNK, generation: 0 },
+            List { sha256, per_chunk: PER_CHUNK, generation: 0, labels_per_chunk: 0 },
         )
     }
 }

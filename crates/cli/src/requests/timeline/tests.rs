@@ -5,20 +5,21 @@ fn request(json: &str) -> FlowRequest {
 }
 
 const RUNNING: &str = r#"{"version":1,"id":"order-17","flow":"upload","status":"running","generation":1,
-    "started_ms":1000000,"moved_ms":1003000,"places":[
+    "started_ms":1000000,"moved_ms":1003000,"keys":["customer-5","ref 7\u001b"],"places":[
     {"place":"1","phase":1,"steps":["facedetect","a modifier"],"status":"done","began_ms":1000000,"done_ms":1001000,
      "attempts":1,"chosen":"large","members":{"all":3,"running":1,"done":2,"failed":0}},
     {"place":"1.0/2","path":["item-1"],"phase":2,"steps":["resize"],"status":"retrying","began_ms":1001000,"attempts":3,
      "reason":{"text":"it is away","code":"FF0306"}},
     {"place":"1.1/2","path":["item-2"],"phase":2,"steps":["tint"],"status":"running","began_ms":1001500,"attempts":1},
-    {"place":"1.2/2","path":["item-3"],"phase":2,"steps":["tint"],"status":"failed","began_ms":1001500,"done_ms":1002500,
-     "attempts":1,"reason":{"text":"it answered 500"}},
+    {"place":"1.2/2","path":["item-3"],"phase":2,"steps":["tint"],"label":"portrait.jpg","status":"failed","began_ms":1001500,
+     "done_ms":1002500,"attempts":1,"reason":{"text":"it answered 500"}},
     {"place":"2","phase":2,"steps":["a function with a name that is far too long"],"status":"running","attempts":0}]}"#;
 
 #[test]
 fn places_have_bars_on_a_common_axis() {
     let expected = "\
 order-17 of upload: running for 4.0s, redriven once
+  search keys: customer-5, ref 7\\u{1b}
 
 PLACE         STEPS                     STATUS     0s ─────────────── 4.0s
 1             facedetect, a modifier    done       ██████                   1.0s
@@ -27,6 +28,7 @@ PLACE         STEPS                     STATUS     0s ────────�
 1.0/2 item-1  resize                    retrying         ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  3.0s
               delivered 3 times: it is away (FF0306)
 1.2/2 item-3  tint                      failed              █████           1.0s
+              portrait.jpg
               it answered 500
 2             a function with a name …  running
 ";

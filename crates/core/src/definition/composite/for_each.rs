@@ -1,6 +1,7 @@
 //! One branch for each item of a list.
 
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::definition::draft::{At, ForEachDraft};
@@ -12,6 +13,7 @@ use crate::payload::{FromPayload, IntoPayload, Payload};
 
 use super::complete::Complete;
 use super::items::Items;
+use super::label::{IntoLabel, shown_label};
 
 /// How many items may be in flight at once, unless [`ForEach::at_most`] sets another number.
 const DEFAULT_AT_MOST: u32 = 64;
@@ -49,6 +51,7 @@ impl ForEach {
         let draft = ForEachDraft {
             body: body.into().draft,
             split: None,
+            label: None,
             collect: None,
             complete: Complete::All,
             at_most: DEFAULT_AT_MOST,
@@ -70,6 +73,40 @@ impl ForEach {
     {
         self.once(self.draft.split.is_some(), "split", Location::caller());
         self.draft.split = Some(erase_payload(split, IntoItems::into_items));
+        self
+    }
+
+    /// Gives each item a label, by which people recognise it: in the status of the request, in log lines and in spans. Requests
+    /// can be found by the labels of their items. The function takes the payload of an item, as any type that a handler can take.
+    /// It returns a text or a number, or an `Option` or `Result` of one; without a label, an item has only its number.
+    ///
+    /// A label has at most [`MAX_LABEL`](crate::MAX_LABEL) bytes; a longer one is cut off. Control characters become spaces. If the
+    /// function fails or panics, the item has no label, and the log says so.
+    ///
+    /// The labels are stored with the list, before any item begins. Steps do not see them, and a deployment may change them while
+    /// requests are in progress.
+    ///
+    /// ```
+    /// use faasflow_core::{Flow, ForEach, Json};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Photo { name: String }
+    ///
+    /// let each = ForEach::new(Flow::builder().apply("resize")).label(|Json(photo): Json<Photo>| photo.name);
+    /// assert!(Flow::builder().for_each(each).build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn label<P, L, F>(mut self, label: F) -> ForEach
+    where
+        P: FromPayload,
+        L: IntoLabel,
+        F: Fn(P) -> L + Send + Sync + 'static,
+    {
+        self.once(self.draft.label.is_some(), "label", Location::caller());
+        self.draft.label = Some(Arc::new(move |item| {
+            let label = label(P::from_payload(item)?).into_label()?;
+            Ok(label.and_then(|label| shown_label(&label)))
+        }));
         self
     }
 

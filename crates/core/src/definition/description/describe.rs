@@ -70,7 +70,7 @@ fn composite(flow: &Flow, index: CompositeIndex) -> CompositeDescription {
             CompositeDescription::Graph { complete: *complete, join: join.is_some(), branches: branches() }
         }
         Composite::Choice { .. } => CompositeDescription::Choice { branches: branches() },
-        Composite::ForEach { split, collect, complete, at_most, within } => CompositeDescription::ForEach {
+        Composite::ForEach { split, collect, complete, at_most, within, .. } => CompositeDescription::ForEach {
             complete: *complete,
             at_most: *at_most,
             within: within.map(duration::format),

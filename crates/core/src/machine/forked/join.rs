@@ -86,7 +86,7 @@ impl Walk<'_> {
     ) -> Message {
         let joins = self.message.joins[..fork.path().len()].to_vec();
         let place = fork.sibling(self.plan.join(composite).place());
-        Message::join(place, Terms { seen: 0, due_ms: None, ..terms }, entry, joins)
+        Message::join(place, Terms { seen: 0, due_ms: None, label: None, ..terms }, entry, joins)
     }
 
     /// The number of the entry that this member first tries to create; `None` if the join is decided.
@@ -260,6 +260,7 @@ impl Walk<'_> {
             if let Some(terms) = joins.last_mut() {
                 terms.seen = number + 1;
                 terms.due_ms = None;
+                terms.label = None;
             }
             let origin = if terms.list.is_some() { Origin::Item } else { Origin::Branches };
             let payload: Carried = Payload::empty().into();

@@ -255,8 +255,15 @@ impl<'a> Walk<'a> {
                         Ok((members, list)) => {
                             let generation = self.message.place.generation();
                             let (policy, list) = (complete.policy(*members), Some(List { generation, ..list.clone() }));
-                            let terms =
-                                Terms { members: *members, policy, at_most: *at_most, list, seen: 0, due_ms: None };
+                            let terms = Terms {
+                                members: *members,
+                                policy,
+                                at_most: *at_most,
+                                list,
+                                seen: 0,
+                                due_ms: None,
+                                label: None,
+                            };
                             // The list contains the items.
                             let output = crate::Payload::empty().into();
                             Ok(Record { fork: Some(terms), ..Record::done(output) })
@@ -267,7 +274,8 @@ impl<'a> Walk<'a> {
                 graph => {
                     let members = u32::try_from(self.plan.composite(composite).branches().len()).unwrap_or(u32::MAX);
                     let policy = graph.complete().policy(members);
-                    let terms = Terms { members, policy, at_most: members, list: None, seen: 0, due_ms: None };
+                    let terms =
+                        Terms { members, policy, at_most: members, list: None, seen: 0, due_ms: None, label: None };
                     Ok(Record { fork: Some(terms), ..Record::done(output) })
                 }
             },

@@ -77,6 +77,8 @@ pub struct PlaceProgress {
     pub tried: Option<Tried>,
     /// The members that it began.
     pub members: Option<Members>,
+    /// The labels of the items that it is in, from the outermost to the innermost.
+    pub labels: Vec<String>,
 }
 
 impl PlaceProgress {
@@ -157,5 +159,6 @@ pub(super) fn progress(
         answer: None,
         tried,
         members: None,
+        labels: Vec::new(),
     }
 }

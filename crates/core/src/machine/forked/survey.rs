@@ -62,7 +62,7 @@ pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashM
     });
     let parked = surveyor.decoded(layout::parked(), parked, Parked::decode);
     let held = surveyor.held(control.pauses());
-    let Seen { needs, unreadable, mut places, mut open, mut moved_ms } = surveyor.seen;
+    let Seen { needs, unreadable, mut places, mut open, mut moved_ms, .. } = surveyor.seen;
     if let Some(key) = unreadable {
         return Survey::Unreadable(key);
     }
@@ -100,6 +100,8 @@ struct Surveyor<'a> {
 #[derive(Default)]
 struct Seen {
     needs: Vec<Key>,
+    /// Those of the keys to read that contain labels.
+    labels: Vec<Key>,
     unreadable: Option<Key>,
     places: Vec<PlaceProgress>,
     open: Vec<Message>,
@@ -191,6 +193,7 @@ impl Surveyor<'_> {
             let answer = self.look(layout::answer(&message.place)).flatten();
             progress.answer = answer.and_then(|answer| FailedAnswer::decode(&answer));
         }
+        progress.labels = message.labels().map(str::to_owned).collect();
         let tried_ms = progress.tried.as_ref().map_or(0, |tried| tried.last_ms);
         self.moved(progress.times, tried_ms);
         self.seen.places.push(progress);
@@ -243,7 +246,7 @@ impl Surveyor<'_> {
         }
         let entries = self.entries(composite, fork, &terms)?;
         let begin = |member: u32, seen: u32, is_first: bool| {
-            let terms = Terms { seen, due_ms: None, ..terms.clone() };
+            let terms = Terms { seen, due_ms: None, label: None, ..terms.clone() };
             let joins = [&walk.message.joins[..], &[terms]].concat();
             let payload: Carried = if is_first { record.output.clone() } else { Payload::empty().into() };
             let origin = match (record.fork.as_ref().is_some_and(|terms| terms.list.is_some()), is_first) {
@@ -281,6 +284,7 @@ impl Surveyor<'_> {
             .iter()
             .filter(|(member, _)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
         for (_, message) in failed.take(FAILED).cloned().collect::<Vec<_>>() {
+            let message = self.labelled(message);
             self.visit(message, false);
         }
         let is_wanted = wanted && !is_decided;
@@ -288,6 +292,7 @@ impl Surveyor<'_> {
         for (member, message) in begun {
             let has_entered = entered.contains_key(&member);
             if !has_entered || is_graph {
+                let message = self.labelled(message);
                 let ended = self.visit(message, is_wanted && !has_entered);
                 if !has_entered {
                     late.push(ended);
@@ -300,6 +305,23 @@ impl Surveyor<'_> {
         }
         let last = u32::try_from(entries.len()).ok()?.checked_sub(1);
         is_decided.then(|| walk.join_token(composite, fork, terms, last))
+    }
+
+    /// The token with the label of its item, if it begins one that has a label.
+    fn labelled(&mut self, mut message: Message) -> Message {
+        let Some((key, _)) = message.label_key() else { return message };
+        match self.found.get(&key) {
+            Some(Some(value)) => message.set_label(value),
+            // Nothing depends on it.
+            Some(None) => {}
+            // Many items have their labels in the same value.
+            None if self.seen.labels.contains(&key) => {}
+            None => {
+                self.seen.labels.push(key.clone());
+                self.seen.needs.push(key);
+            }
+        }
+        message
     }
 
     /// The entries of a join, in order; `None` if more keys have to be read, or one cannot be.

@@ -278,3 +278,36 @@ async fn a_request_names_its_trace_if_it_is_traced() {
         assert_eq!(told["trace_id"].as_str(), expected, "{told}");
     }
 }
+
+#[tokio::test]
+async fn secret_fields_are_masked_in_every_payload() {
+    let card = r#"{"number":"4111111111111111","name":"Ada"}"#;
+    let refuses = Fake::answer(Reply::new(card).status(422));
+    let flow = chain().secret("/number").secret("/*/number");
+    let kit = remembering(flow).function("three", refuses).start().await;
+    send(&kit, "s", card, "application/json").await;
+    waited(&kit, "/_/requests/s").await;
+    for target in ["s/input", "s/input?place=1", "s/output?place=1", "s/input?place=3", "s/answer?place=3"] {
+        let answer = payload(&kit, target).await;
+        assert_eq!(answer.json::<Value>(), json!({ "number": "[secret]", "name": "Ada" }), "{target}");
+    }
+    send(&kit, "t", "4111111111111111 Ada", "text/plain").await;
+    waited(&kit, "/_/requests/t").await;
+    let hidden = payload(&kit, "t/input").await;
+    assert!(hidden.text().starts_with("This payload is not shown: "), "{}", hidden.text());
+
+    let each = ForEach::new(Flow::builder().apply("one"));
+    let flow = Flow::builder().state(Memory::new()).for_each(each).apply("two").secret("/number").secret("/*/number");
+    let kit = remembering(flow).start().await;
+    send(&kit, "e", format!("[{card}]"), "application/json").await;
+    let ended: Value = waited(&kit, "/_/requests/e").await.json();
+    let places = ended["places"].as_array().unwrap();
+    let targets =
+        places.iter().flat_map(|place| ["input", "output"].map(|what| (what, place["place"].as_str().unwrap())));
+    for (what, place) in targets {
+        let answer = signed(&kit, &format!("e/{what}?place={place}")).await;
+        let text = answer.text();
+        assert!(!text.contains("4111"), "{what} of {place}: {text}");
+        assert!(text.contains("[secret]") || answer.status == 404, "{what} of {place}: {} {text}", answer.status);
+    }
+}

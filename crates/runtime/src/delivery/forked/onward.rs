@@ -1,5 +1,6 @@
 //! What a phase hands on: the items of a list, and the tokens that follow.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Place};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Outage;
-use faasflow_core::machine::forked::{Message, Reason, chunk_key};
-use faasflow_core::state::{Key, StateError, StateManager as _};
+use faasflow_core::machine::forked::{LABELS_PER_CHUNK, Message, Reason, chunk_key, encode_labels, labels_key};
+use faasflow_core::state::{Key, StateError, StateManager as _, add_labels};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 
@@ -39,15 +40,19 @@ impl<'a> Performer<'a> {
             Err(Unanswered::Failed(kind)) => return Ok(Err(self.composite_failed(composite, kind, input))),
         };
         drop(input);
+        let labels = encode_labels(&self.execution.labels(&self.instance.flow, composite, &items));
         let count = u32::try_from(items.len()).expect("`max_items` limits the items");
         let per_chunk = chunk::items_per_chunk(&items);
         let chunks: Vec<_> = items.chunks(per_chunk).map(chunk::encode).collect();
         drop(items);
-        let sha256 = hex::encode(chunks.iter().fold(Sha256::new(), Sha256::chain_update).finalize());
-        let this = &*self;
-        let writes = (0u32..).zip(chunks);
-        let writes = writes.map(|(number, chunk)| this.write(chunk_key(fork, &sha256, number), chunk));
-        let written: Result<(), _> = futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await;
+        // The labels are part of the hash, so those of another split do not replace these.
+        let sha256 = chunks.iter().chain(&labels).fold(Sha256::new(), Sha256::chain_update);
+        let sha256 = hex::encode(sha256.finalize());
+        let labels_per_chunk = if labels.is_empty() { 0 } else { LABELS_PER_CHUNK };
+        let label_keys: Vec<Key> = (0u32..).zip(&labels).map(|(number, _)| labels_key(fork, &sha256, number)).collect();
+        let chunk_keys = (0u32..).map(|number| chunk_key(fork, &sha256, number));
+        let values: Vec<_> = chunk_keys.zip(chunks).chain(label_keys.iter().cloned().zip(labels)).collect();
+        let written = self.write_all(values).await;
         match written {
             Ok(()) => {}
             Err(error) if error.is_temporary() => return Err(self.unreadable(&error)),
@@ -58,8 +63,15 @@ impl<'a> Performer<'a> {
                 return Ok(Err(self.composite_failed(composite, kind, Payload::empty())));
             }
         }
+        if self.message.remembered && labels_per_chunk > 0 {
+            match self.add_labels(&label_keys).await {
+                Err(error) if error.is_temporary() => return Err(self.unreadable(&error)),
+                // The request can do without being found by them.
+                _ => {}
+            }
+        }
         let per_chunk = u32::try_from(per_chunk).expect("a chunk has few items");
-        Ok(Ok((count, List { sha256, per_chunk, generation: 0 })))
+        Ok(Ok((count, List { sha256, per_chunk, generation: 0, labels_per_chunk })))
     }
 
     /// Posts tokens. If one is not accepted, the delivery comes again and posts all of them again, under the same call ids.
@@ -75,7 +87,8 @@ impl<'a> Performer<'a> {
         Ok(())
     }
 
-    async fn post_to_queue(&self, messages: Vec<Message>) -> Result<(), Stop<'a>> {
+    async fn post_to_queue(&self, mut messages: Vec<Message>) -> Result<(), Stop<'a>> {
+        self.set_labels(&mut messages).await?;
         let posts = messages.into_iter().map(|mut message| {
             start_clock(self.execution.route, &self.message.place, &mut message);
             self.post_one(message)
@@ -83,6 +96,24 @@ impl<'a> Performer<'a> {
         let posted: Result<(), Outage> =
             futures_util::stream::iter(posts).buffer_unordered(AT_ONCE).try_collect().await;
         posted.map_err(|outage| Stop::Outage(Activity::Executing(&self.message.place), outage))
+    }
+
+    /// Adds their labels to the tokens that begin items.
+    async fn set_labels(&self, messages: &mut [Message]) -> Result<(), Stop<'a>> {
+        let keys: BTreeSet<Key> = messages.iter().filter_map(|message| Some(message.label_key()?.0)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let values = self.read_all(&keys).await?;
+        let found: HashMap<Key, Bytes> =
+            keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect();
+        for message in messages {
+            if let Some(value) = message.label_key().and_then(|(key, _)| found.get(&key)) {
+                message.set_label(value);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the next phase can be executed in the same invocation: because a caller waits for the end of the request, and the
@@ -110,6 +141,19 @@ impl<'a> Performer<'a> {
                 NotForwarded::Failed(kind) => Outage::new(kind.code(), "a branch cannot be queued", kind.to_string()),
             })
         })
+    }
+
+    /// Writes values side by side. This future and the next ones are boxed here, because the compiler cannot prove from the outside that
+    /// they can move between threads.
+    fn write_all(&self, values: Vec<(Key, Bytes)>) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async move {
+            let writes = values.into_iter().map(|(key, value)| self.write(key, value));
+            futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+        })
+    }
+
+    fn add_labels<'b>(&'b self, labels: &'b [Key]) -> BoxFuture<'b, Result<(), StateError>> {
+        Box::pin(async move { add_labels(&self.manager(), &self.scope, labels).await })
     }
 
     fn write(&self, key: Key, chunk: Bytes) -> BoxFuture<'_, Result<(), StateError>> {

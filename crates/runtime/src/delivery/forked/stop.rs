@@ -40,10 +40,10 @@ impl Instance {
             let state = self.retrying_state(deadline.state_in_steps()).expect("the flow has a state manager");
             let outage = FirstOutage::default();
             let state = Arc::new(state.noting(outage.clone()));
-            let context = Context::external(info.clone(), &first.place, state);
+            let context = Context::external(info.clone(), &first.place, state).remembered_for(self.config.keep_records);
             let trace = self.tracer.begin(info, &first.place, None);
             let route = begun.route(&self.flow);
-            let lines = lines(route.plan(), info.id.clone(), &first.place, trace.id());
+            let lines = lines(route.plan(), info.id.clone(), &first.place, String::new(), trace.id());
             let observers = Observers::for_phase(lines, trace, &self.metrics);
             let phase = self.caller.phase_headers(&context, &observers);
             let execution = self.execution(&context, &phase, route, deadline, &observers, outage);

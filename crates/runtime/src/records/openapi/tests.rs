@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::api::{Listing, Recovering, Redriving, Showing};
+use super::super::api::{Listing, Recovering, Redriving, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -181,6 +181,7 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::Members>(&document, &mut seen, "Members");
     check::<api::RequestList>(&document, &mut seen, "RequestList");
     check::<api::RequestSummary>(&document, &mut seen, "RequestSummary");
+    check::<api::Found>(&document, &mut seen, "Found");
     check::<api::RequestChange>(&document, &mut seen, "RequestChange");
     check::<api::Recovery>(&document, &mut seen, "Recovery");
     check::<api::RecoveredRequest>(&document, &mut seen, "RecoveredRequest");
@@ -237,6 +238,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
         ("/_/requests/{id}/output".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
+        ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
         ("/_/recover".to_owned(), owned(names_of::<Recovering>())),
     ]);
     assert_eq!(documented, accepted);

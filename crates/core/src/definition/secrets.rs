@@ -1,0 +1,294 @@
+//! Fields of payloads that are secret, and are not shown to people.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::payload::Payload;
+
+/// What is shown instead of a secret value.
+pub const SECRET: &str = "[secret]";
+/// The shortest value that is also replaced where it occurs in other texts, in characters. Shorter ones occur everywhere.
+const SHORTEST: usize = 4;
+
+/// Which fields of payloads are secret. Stored payloads keep their values; those that are shown do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// The names that lead to each field, from the outermost. `*` stands for all.
+    paths: Vec<Vec<String>>,
+    /// The names of headers, in lower case.
+    headers: Vec<String>,
+}
+
+/// A payload as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shown {
+    /// The payload, in which secret fields are masked.
+    Payload(Payload),
+    /// It cannot be shown, because it is not JSON, so it is not known where the secrets are in it.
+    Hidden,
+}
+
+/// Why a payload of a flow with secrets is not shown, in words for people.
+pub const HIDDEN: &str = "This payload is not shown: the flow has secret fields, and the payload is not JSON, so they cannot be found in it.";
+
+impl Secrets {
+    /// Adds the field that a JSON pointer leads to. Returns `false` if the text is not a pointer to a field.
+    pub(super) fn add(&mut self, pointer: &str) -> bool {
+        let Some(rest) = pointer.strip_prefix('/') else { return false };
+        let is_escaped = |name: &str| name.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
+        if !rest.split('/').all(is_escaped) {
+            return false;
+        }
+        self.paths.push(rest.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect());
+        true
+    }
+
+    /// Adds a header.
+    pub(super) fn add_header(&mut self, name: &str) {
+        self.headers.push(name.to_ascii_lowercase());
+    }
+
+    /// Whether nothing is secret.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.headers.is_empty()
+    }
+
+    /// Whether the header of this name is secret.
+    #[must_use]
+    pub fn is_secret_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| header.eq_ignore_ascii_case(name))
+    }
+
+    /// The payload as it may be shown to people: JSON, in which each secret field is [`SECRET`]. Everything else of it stays as
+    /// it is.
+    #[must_use]
+    pub fn mask(&self, payload: &Payload) -> Shown {
+        if self.paths.is_empty() || payload.is_empty() {
+            return Shown::Payload(payload.clone());
+        }
+        let Some(raw) = json(payload) else { return Shown::Hidden };
+        let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
+        let mut shown = String::with_capacity(payload.len());
+        mask(raw, &paths, &mut shown, &mut |_| {});
+        Shown::Payload(Payload::new(shown).with_content_type_header(payload.content_type_header().cloned()))
+    }
+
+    /// The same, with [`HIDDEN`] instead of a payload that cannot be shown.
+    #[must_use]
+    pub fn shown(&self, payload: &Payload) -> Payload {
+        match self.mask(payload) {
+            Shown::Payload(payload) => payload,
+            Shown::Hidden => Payload::new(HIDDEN).with_content_type("text/plain; charset=utf-8"),
+        }
+    }
+
+    /// The secret values in a payload that are texts or numbers and not too short: those that [`masked_text`] can replace.
+    #[must_use]
+    pub fn values(&self, payload: &Payload) -> Vec<String> {
+        let mut values = Vec::new();
+        if self.paths.is_empty() {
+            return values;
+        }
+        if let Some(raw) = json(payload) {
+            let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
+            mask(raw, &paths, &mut String::new(), &mut |secret| collect(secret, &mut values));
+        }
+        values
+    }
+}
+
+/// A text with [`SECRET`] in place of these values.
+#[must_use]
+pub fn masked_text<'a>(text: &'a str, values: &[String]) -> Cow<'a, str> {
+    let mut masked = Cow::Borrowed(text);
+    // A longer value may contain a shorter one.
+    let mut values: Vec<&String> = values.iter().collect();
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    for value in values {
+        if masked.contains(value.as_str()) {
+            masked = Cow::Owned(masked.replace(value.as_str(), SECRET));
+        }
+    }
+    masked
+}
+
+fn json(payload: &Payload) -> Option<&RawValue> {
+    serde_json::from_slice(payload.bytes()).ok()
+}
+
+/// Adds the texts and numbers in a value, as they may occur in other texts.
+fn collect(secret: &RawValue, values: &mut Vec<String>) {
+    let mut add = |value: &str| {
+        if value.chars().count() >= SHORTEST && !values.iter().any(|known| known == value) {
+            values.push(value.to_owned());
+        }
+    };
+    match Node::of(secret) {
+        Node::Object(fields) => fields.iter().for_each(|(_, value)| collect(value, values)),
+        Node::Array(elements) => elements.iter().for_each(|value| collect(value, values)),
+        Node::Other => match secret.get().trim() {
+            "null" | "true" | "false" => {}
+            text => {
+                if let Ok(value) = serde_json::from_str::<String>(text) {
+                    add(&value);
+                }
+                // Errors may quote it as it was written.
+                add(text.trim_matches('"'));
+            }
+        },
+    }
+}
+
+/// Writes a value with what the paths lead to masked. `secret` gets each value that is masked.
+fn mask(raw: &RawValue, paths: &[&[String]], shown: &mut String, secret: &mut impl FnMut(&RawValue)) {
+    if paths.iter().any(|path| path.is_empty()) {
+        secret(raw);
+        shown.extend(["\"", SECRET, "\""]);
+        return;
+    }
+    let inside = |name: &str| -> Vec<&[String]> {
+        let leads = |path: &&&[String]| path.first().is_some_and(|first| first == "*" || first == name);
+        paths.iter().filter(leads).map(|path| &path[1..]).collect()
+    };
+    match Node::of(raw) {
+        _ if paths.is_empty() => shown.push_str(raw.get()),
+        Node::Object(fields) => {
+            for (index, (name, value)) in fields.iter().enumerate() {
+                shown.push(if index == 0 { '{' } else { ',' });
+                shown.push_str(&serde_json::to_string(name).expect("a text is JSON"));
+                shown.push(':');
+                mask(value, &inside(name), shown, secret);
+            }
+            shown.push_str(if fields.is_empty() { "{}" } else { "}" });
+        }
+        Node::Array(elements) => {
+            for (index, value) in elements.iter().enumerate() {
+                shown.push(if index == 0 { '[' } else { ',' });
+                mask(value, &inside(&index.to_string()), shown, secret);
+            }
+            shown.push_str(if elements.is_empty() { "[]" } else { "]" });
+        }
+        Node::Other => shown.push_str(raw.get()),
+    }
+}
+
+/// The outermost level of a JSON value. An object may have a name twice.
+enum Node<'a> {
+    Object(Vec<(Cow<'a, str>, &'a RawValue)>),
+    Array(Vec<&'a RawValue>),
+    Other,
+}
+
+impl<'a> Node<'a> {
+    fn of(raw: &'a RawValue) -> Node<'a> {
+        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+        deserializer.deserialize_any(NodeVisitor).unwrap_or(Node::Other)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+            fields.push((Cow::Owned(name), value));
+        }
+        Ok(Node::Object(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Node<'de>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(element) = elements.next_element::<&'de RawValue>()? {
+            all.push(element);
+        }
+        Ok(Node::Array(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(pointers: &[&str]) -> Secrets {
+        let mut secrets = Secrets::default();
+        for pointer in pointers {
+            assert!(secrets.add(pointer), "{pointer}");
+        }
+        secrets
+    }
+
+    fn shown(pointers: &[&str], payload: &'static str) -> String {
+        match secrets(pointers).mask(&Payload::new(payload).with_content_type("application/json")) {
+            Shown::Payload(payload) => {
+                assert_eq!(payload.content_type(), Some("application/json"));
+                String::from_utf8(payload.into_bytes().to_vec()).unwrap()
+            }
+            Shown::Hidden => HIDDEN.to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_secret_fields_are_masked() {
+        let payload = r#"{"b": 1, "card":{"number":"4111 1111","name":"Ada"},"a":[ 1,2 ]}"#;
+        let expected = r#"{"b":1,"card":{"number":"[secret]","name":"Ada"},"a":[ 1,2 ]}"#;
+        assert_eq!(shown(&["/card/number"], payload), expected);
+        assert_eq!(shown(&["/card"], payload), r#"{"b":1,"card":"[secret]","a":[ 1,2 ]}"#);
+        assert_eq!(shown(&["/a/1", "/card/*"], payload).matches(SECRET).count(), 3);
+        assert_eq!(shown(&["/other", "/b/c"], payload), payload.replace(": ", ":").replace(", ", ","));
+        assert_eq!(
+            shown(&["/*/number"], r#"[{"number":1},{"number":{"x":2}},3,{}]"#),
+            r#"[{"number":"[secret]"},{"number":"[secret]"},3,{}]"#
+        );
+        assert_eq!(shown(&["/a~1b/~0"], r#"{"a/b":{"~":1,"~0":2}}"#), r#"{"a/b":{"~":"[secret]","~0":2}}"#);
+    }
+
+    /// Parsers differ in which of them counts.
+    #[test]
+    fn a_field_that_is_there_twice_is_masked_twice() {
+        let payload = r#"{"pin":1234,"p\u0069n":5678}"#;
+        assert_eq!(shown(&["/pin"], payload), r#"{"pin":"[secret]","pin":"[secret]"}"#);
+    }
+
+    #[test]
+    fn a_payload_that_is_not_json_is_hidden() {
+        assert_eq!(shown(&["/pin"], "pin=1234"), HIDDEN);
+        assert_eq!(shown(&["/pin"], "{\"pin\":1234}\n{\"pin\":1234}"), HIDDEN);
+        assert_eq!(shown(&["/pin"], "{\"pin\":12"), HIDDEN);
+        assert_eq!(shown(&["/pin"], ""), "");
+        assert_eq!(shown(&[], "pin=1234"), "pin=1234");
+    }
+
+    #[test]
+    fn the_values_of_secret_fields_are_replaced_in_texts() {
+        let payload = r#"{"card":{"number":"4111 1111","pin":12,"ok":true},"key":["a\"b-c",123456]}"#;
+        let values = secrets(&["/card", "/key"]).values(&Payload::new(payload));
+        assert_eq!(values, ["4111 1111", "a\"b-c", "a\\\"b-c", "123456"]);
+        let text = "the card 4111 1111 is not 12, `a\"b-c` and a\\\"b-c of 1234567";
+        let expected = "the card [secret] is not 12, `[secret]` and [secret] of [secret]7";
+        assert_eq!(masked_text(text, &values), expected);
+        assert!(matches!(masked_text("nothing", &values), Cow::Borrowed("nothing")));
+        assert_eq!(secrets(&["/card"]).values(&Payload::new("4111 1111")), [""; 0]);
+    }
+
+    #[test]
+    fn a_pointer_begins_with_a_slash() {
+        for wrong in ["", "card/number", "#/card", "/a~2b", "/a~"] {
+            assert!(!Secrets::default().add(wrong), "{wrong}");
+        }
+        let mut secrets = Secrets::default();
+        secrets.add_header("X-Api-Key");
+        assert!(secrets.is_secret_header("x-api-key") && !secrets.is_secret_header("x-api") && !secrets.is_empty());
+    }
+}

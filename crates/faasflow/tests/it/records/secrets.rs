@@ -1,0 +1,90 @@
+//! Secret fields, which are not shown.
+
+use faasflow::{Error, Json};
+
+use super::*;
+use crate::support::logs;
+
+const CARD: &str = r#"{"card":{"number":"4111-1111","name":"Ada"},"note":"x"}"#;
+
+/// A flow that tells what it should not.
+fn telling(memory: &Memory) -> FlowBuilder {
+    let check = async |Json(order): Json<Value>| match order["note"].as_str() {
+        Some("refused") => Err(Error::refused(format!("the card {} was refused", order["card"]["number"]))),
+        _ => Ok(Json(order)),
+    };
+    Flow::builder().state(memory.clone()).secret("/card/number").secret_header("x-api-key").apply("one").modify(check)
+}
+
+async fn send(kit: &Running, id: &str, body: impl Into<String>) -> Answer {
+    let request = kit.request(body.into()).header("x-faasflow-request-id", id).header("x-api-key", "key-9876");
+    request.header("content-type", "application/json").header("prefer", "wait=20").answer().await
+}
+
+#[tokio::test]
+async fn the_caller_gets_the_result_as_it_is_and_people_without_secrets() {
+    let kit = remembering(telling(&Memory::new())).start().await;
+    assert_eq!(send(&kit, "r", CARD).await.json::<Value>()["card"]["number"], "4111-1111");
+    assert_eq!(kit.calls("one")[0].text(), CARD, "functions get the value");
+    let result = get(&kit, "/_/requests/r/result").await;
+    assert_eq!(result.json::<Value>()["card"]["number"], "4111-1111");
+    let masked =
+        kit.request("").method(Method::GET).path("/_/requests/r/result").query("masked", "true").answer().await;
+    assert_eq!(masked.json::<Value>(), json!({ "card": { "number": "[secret]", "name": "Ada" }, "note": "x" }));
+    assert_eq!(masked.header("content-type"), Some("application/json"));
+    let refused = kit.request("").method(Method::GET).path("/_/requests/r/result").query("masked", "1").answer().await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_json_is_not_shown() {
+    let flow = Flow::builder().state(Memory::new()).secret("/pin").apply("one").apply("two");
+    let kit = remembering(flow).start().await;
+    assert_eq!(send(&kit, "n", "pin=4711").await.text(), "pin=4711");
+    let masked =
+        kit.request("").method(Method::GET).path("/_/requests/n/result").query("masked", "true").answer().await;
+    assert!(masked.text().starts_with("This payload is not shown: the flow has secret fields"), "{}", masked.text());
+    assert_eq!(masked.header("content-type"), Some("text/plain; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn reasons_and_log_lines_do_not_tell_a_secret() {
+    logs::capture();
+    let refuses = CARD.replace("\"x\"", "\"refused\"");
+    let kit = remembering(telling(&Memory::new())).start().await;
+    let answer = send(&kit, "secret-reason", refuses).await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.text().contains("the card \\\"[secret]\\\" was refused"), "{}", answer.text());
+    let told = status(&kit, "secret-reason").await;
+    assert_eq!(told["reason"]["text"], "the card \"[secret]\" was refused", "{told}");
+    let lines = logs::lines_of("secret-reason");
+    assert!(lines.iter().any(|line| line.contains("[secret]")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("4111-1111")), "{lines:#?}");
+
+    // The error of a handler is only in the log. It quotes the value.
+    let echoing = async |_: Context, Json(order): Json<Value>| {
+        Err::<(), _>(Error::msg(format!("no host {} for {}", "key-9876", order["card"]["number"])))
+    };
+    let flow = Flow::builder().state(Memory::new()).secret("/card/number").secret_header("x-api-key").modify(echoing);
+    let kit = remembering(flow.apply("one").apply("two")).start().await;
+    send(&kit, "secret-log", CARD).await;
+    let lines = logs::lines_of("secret-log");
+    let text = "no host [secret] for \"[secret]\"";
+    assert!(lines.iter().any(|line| line.contains(text)), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("4111-1111") || line.contains("key-9876")), "{lines:#?}");
+}
+
+/// What is stored keeps its values.
+#[tokio::test]
+async fn a_redrive_sends_the_values() {
+    let kit = remembering(telling(&Memory::new()).apply("two")).function("two", Fake::echo().after_failing(1, 400));
+    let kit = kit.start().await;
+    assert_eq!(send(&kit, "again", CARD).await.status, 500);
+    did(&kit, "/_/requests/again/redrive").await;
+    assert_eq!(waited(&kit, "/_/requests/again/result").await.json::<Value>()["card"]["number"], "4111-1111");
+    let calls = kit.calls("two");
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        assert_eq!(serde_json::from_str::<Value>(&call.text()).unwrap()["card"]["number"], "4111-1111");
+    }
+}
