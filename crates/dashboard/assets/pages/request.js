@@ -41,7 +41,7 @@ export function page(main, { words: [flow, id], signal }) {
   let colour = () => {};
   let latest = null;
   let logged = null;
-  api.get(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
+  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
     const [element, colours] = drawing(of, flow);
     put(picture, element);
     colour = colours;
@@ -95,7 +95,12 @@ export function page(main, { words: [flow, id], signal }) {
   }
 
   async function showLog() {
-    const found = await api.logs({ request: id, tail: LINES }, signal);
+    const found = await api.logs({ request: id, tail: LINES }, signal).catch(api.orAbsent);
+    if (found.absent) {
+      setText(dropped, found.absent);
+      logged = found.absent;
+      return;
+    }
     const seen = JSON.stringify([found.lines.length, found.lines.at(-1)]);
     if (seen === logged) return;
     logged = seen;
