@@ -417,7 +417,7 @@ async fn elsewhere(visit: &Visit) -> Result<(), String> {
     tab.go(&format!("{url}/ui/queue")).await?;
     tab.shows(no_queue).await?;
     tab.go(&format!("{url}/ui/flows/mirror")).await?;
-    tab.until("the flow is drawn", "document.querySelectorAll('svg.flow .call').length > 0").await?;
+    tab.until("the flow is drawn", "document.querySelectorAll('svg.flow .modifier').length === 1").await?;
     tab.click("summary", "Start a request").await?;
     tab.fill("textarea[name=body]", "from elsewhere").await?;
     tab.fill("textarea[name=headers]", "X-Faasflow-Request-Id: elsewhere-1").await?;

@@ -44,8 +44,8 @@ kept, and delivered after the next start.";
 
 pub(super) const UI: &str = "\
 Examples:
-  faasflow ui --gateway http://10.0.0.5:8080          the flows of `faasflow up` on another machine
-  faasflow ui --key @secrets/faasflow-hmac-secret    the flows of OpenFaaS at the address in OPENFAAS_URL
+  faasflow ui --gateway http://10.0.0.5:8080         the flows of `faasflow up` on another machine
+  faasflow ui --key @secrets/faasflow-hmac-secret    the flows of OpenFaaS, at $OPENFAAS_URL
 
 OpenFaaS does not sign for its users, so the key of the flows is needed there.
 
