@@ -36,8 +36,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// The largest description of a flow, in bytes.
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
 
-const NO_QUEUE: &str = "This gateway does not tell what is in its queue. Only the gateway of `faasflow up` does.";
-const NO_LOG_OF_REQUEST: &str = "This gateway cannot find log lines by request. Only the gateway of `faasflow up` can; on a \
+const NO_QUEUE: &str = "This gateway does not tell what is in its queue. Only the gateway of faasflow up does.";
+const NO_LOG_OF_REQUEST: &str = "This gateway cannot find log lines by request. Only the gateway of faasflow up can; on a \
                                  cluster, search its log storage for the id.";
 const NO_LOG_OF_FUNCTION: &str = "This gateway does not have the log lines of functions.";
 

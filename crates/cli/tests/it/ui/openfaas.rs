@@ -223,7 +223,7 @@ async fn what_openfaas_does_not_have_is_said_in_a_sentence() {
         assert_eq!(got.refused(), (501, Some("FF0933")), "{path}");
         assert_eq!(
             got.text,
-            "This gateway does not tell what is in its queue. Only the gateway of `faasflow up` does.\n"
+            "This gateway does not tell what is in its queue. Only the gateway of faasflow up does.\n"
         );
     }
     assert_eq!(ui.change(Method::POST, "/system/queue/redrive", "{}").await.refused(), (501, Some("FF0933")));
