@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the answers in this module. Each answer names its version, and later versions only add fields.
 pub const REQUESTS_VERSION: u32 = 1;
 
+/// The headers of requests below [`REQUESTS`](crate::paths::REQUESTS) that reach the flow. A gateway passes on no others.
+pub const REQUEST_HEADERS: [&str; 4] = ["prefer", "if-none-match", "accept", "content-type"];
+
 /// What has become of a request: the answer of [`REQUEST`](crate::paths::REQUEST).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_dashboard::OwnPages;
 use faasflow_http::{Budget, HttpClient, Limits, MOST_HEADERS, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -28,7 +29,7 @@ use crate::functions::storage::Storage;
 use crate::functions::watch_sources::Sources;
 use crate::functions::{FunctionContext, Functions, Unavailable, Upstream, build};
 use crate::http::system::functions::Reports;
-use crate::http::system::guard::{Credentials, Guard, page_token};
+use crate::http::system::guard::{Credentials, Guard};
 use crate::http::system::info::About;
 use crate::http::system::logs::LogSources;
 use crate::http::system::metrics::Gauges;
@@ -227,10 +228,10 @@ impl GatewayOptions {
             deployments: deployments.clone(),
             reports: Arc::new(Reports { metrics: metrics.clone(), containers: containers.clone() }),
             guard: Arc::new(Guard {
+                pages: OwnPages::new(credentials.is_some()),
                 credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
                 local: address.ip().is_loopback(),
                 behind: self.behind.is_some(),
-                page_token: page_token(),
             }),
             about: Arc::new(About {
                 commit: self.commit,

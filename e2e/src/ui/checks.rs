@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Tab};
+use super::elsewhere::{self, Narrow};
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -57,6 +58,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
         "a gateway with a password shows its pages to those who know it" => password,
+        "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,
     );
 }
@@ -539,6 +541,46 @@ async fn password(visit: &Visit) -> Result<(), String> {
     let token = "fetch(location.origin + '/system/page-token').then((answer) => answer.status)";
     expect(visit.tab.eval(token).await? == json!(200), || "the page does not get its token".to_owned())?;
     up.stop().await
+}
+
+async fn elsewhere(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let mut gateway = Narrow::start(&stand.url).await?;
+    let log = visit.pictures.join("faasflow-ui.log");
+    let (ui, url) = elsewhere::start(&format!("http://{}", gateway.address), &stand.key(), &log).await?;
+    tab.go(&format!("{url}/ui/")).await?;
+    let no_queue = "This gateway does not tell what is in its queue.";
+    for text in [no_queue, "orders", "parcels", "Ready"] {
+        tab.shows(text).await?;
+    }
+    visit.seen("elsewhere-overview").await?;
+    tab.go(&format!("{url}/ui/queue")).await?;
+    tab.shows(no_queue).await?;
+    tab.go(&format!("{url}/ui/flows/mirror")).await?;
+    tab.until("the flow is drawn", "document.querySelectorAll('svg.flow .modifier').length === 1").await?;
+    tab.click("summary", "Start a request").await?;
+    tab.fill("textarea[name=body]", "from elsewhere").await?;
+    tab.fill("textarea[name=headers]", "X-Faasflow-Request-Id: elsewhere-1").await?;
+    tab.fill("input[name=wait]", "20").await?;
+    tab.click("button", "Start").await?;
+    tab.shows("It ended as success").await?;
+    tab.click("a", "See what became of it").await?;
+    for text in ["It succeeded after", "from elsewhere", "This gateway cannot find log lines by request."] {
+        tab.shows(text).await?;
+    }
+    tab.click("button", "Redrive from…").await?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.shows("It was redriven once.").await?;
+    visit.seen("elsewhere-request").await?;
+    tab.go(&format!("{url}/ui/requests?flow=mirror")).await?;
+    tab.shows("elsewhere-1").await?;
+    gateway.end();
+    tab.shows(&format!("The gateway at http://{} cannot be reached", gateway.address)).await?;
+    tab.shows("elsewhere-1").await?;
+    visit.seen("elsewhere-away").await?;
+    gateway.again().await?;
+    tab.until("the warning is gone", "document.getElementById('trouble').hidden").await?;
+    ui.stop().await
 }
 
 async fn away(visit: &Visit) -> Result<(), String> {

@@ -89,6 +89,11 @@ impl Stand {
         Ok(Stand { url, client, up: up.into(), folder: folder.to_owned() })
     }
 
+    /// The file of the key of the flows.
+    pub(super) fn key(&self) -> PathBuf {
+        self.folder.join(".faasflow/secrets/faasflow-hmac-secret")
+    }
+
     /// Creates or removes a file that a function looks for.
     pub(super) fn file(&self, name: &str, is_there: bool) -> Result<(), String> {
         let path = self.folder.join(name);

@@ -12,7 +12,7 @@ export function page(main, { words: [id], signal, go }) {
   put(main, h("p", { class: "above" }, link("/ui/queue#dead-letters", "Dead letters")), h("h1", {}, `Dead letter ${id}`), inside);
   api.get(`/system/queue/dead-letters/${encodeURIComponent(id)}`, signal)
     .then((letter) => put(inside, content(letter, go)), (error) => {
-      if (error.name !== "AbortError") put(inside, h("p", { class: "bad" }, api.told(error)));
+      if (error.name !== "AbortError") put(inside, h("p", { class: api.isAbsent(error) ? "quiet" : "bad" }, api.told(error)));
     });
 }
 

@@ -54,7 +54,7 @@ export function page(main, { words: [flow, id], signal }) {
   let askedQueue = -Infinity;
   let traces = null;
   api.get("/system/info", signal).then((info) => { traces = info.traces ?? null; if (latest) showTrace(latest); }, () => {});
-  api.get(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
+  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
     const [element, colours] = drawing(of, flow);
     put(picture, element);
     colour = colours;
@@ -153,7 +153,12 @@ export function page(main, { words: [flow, id], signal }) {
   }
 
   async function showLog() {
-    const found = await api.logs({ request: id, tail: LINES }, signal);
+    const found = await api.logs({ request: id, tail: LINES }, signal).catch(api.orAbsent);
+    if (found.absent) {
+      setText(dropped, found.absent);
+      logged = found.absent;
+      return;
+    }
     const seen = JSON.stringify([found.lines.length, found.lines.at(-1)]);
     if (seen === logged) return;
     logged = seen;
