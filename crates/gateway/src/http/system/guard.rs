@@ -36,7 +36,7 @@ pub(crate) struct Guard {
 /// What the gateway's own pages may change. They may not deploy functions, because a page that a function serves has the same origin
 /// and can get the token too: a function that repeats its input as HTML would let other sites run programs here.
 const PAGES_CHANGE: [&str; 2] = ["/system/flows/", "/system/queue/"];
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const PAGE_TOKEN: HeaderName = HeaderName::from_static(PAGE_TOKEN_HEADER);
 
 /// A new token for the gateway's own pages.
