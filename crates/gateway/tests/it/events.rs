@@ -242,7 +242,7 @@ async fn events_end_with_the_gateway_and_do_not_delay_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_come_and_go_and_calls_in_the_queue_are_told() {
     let server = listen(axum::Router::new().fallback(any(std::future::pending::<()>))).await;
-    let fixture = start(&url("hangs", server.address)).await;
+    let fixture = start_with(&url("hangs", server.address), |options| options.grace = Duration::from_millis(100)).await;
     let mut events = Events::open(&fixture, &[]).await;
     fixture.post("/async-function/hangs", "x").await;
     let queue = events.find("the call in the queue", |event| event.queue.clone().filter(|queue| queue.in_flight == 1));
