@@ -35,8 +35,9 @@ export function figures(flow) {
       const node = picture.querySelector(`[data-step="${shape.step}"]`);
       if (node === null) continue;
       const running = badge(shape.x + shape.width, shape.y, "running");
-      const failed = badge(shape.x, shape.y, "failed");
-      node.append(running.element, failed.element);
+      const failed = badge(shape.x, shape.y + shape.height, "failed");
+      // Beside the node and not in it, because they are no part of its name.
+      picture.append(running.element, failed.element);
       node.setAttribute("tabindex", "0");
       node.setAttribute("role", "button");
       node.classList.add("can-choose");

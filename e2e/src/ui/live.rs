@@ -29,10 +29,10 @@ async fn quiet(tab: &Tab) -> Result<f64, String> {
 /// Checks that the page asked again, and not because its time had come.
 async fn asked_because_of_an_event(tab: &Tab, before: f64) -> Result<(), String> {
     tab.until("the page has asked again", &format!("({LAST}) > {before}")).await?;
-    let after = tab.eval(&format!(
+    let after = format!(
         "Math.min(...performance.getEntriesByType('resource').map((one) => one.startTime).filter((time) => time > {before}))"
-    ));
-    let waited = after.await?.as_f64().unwrap_or(f64::MAX) - before;
+    );
+    let waited = tab.eval(&after).await?.as_f64().unwrap_or(f64::MAX) - before;
     expect(waited < BEFORE_MS, || format!("the page asked after {waited} ms, which it does without an event too"))
 }
 
