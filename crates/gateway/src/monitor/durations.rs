@@ -6,8 +6,8 @@ use std::time::Duration;
 const SMALLEST_MS: f64 = 0.0625;
 /// How many sizes there are until a duration is twice as long. The middle of a size is at most 9 % from its bounds.
 const PER_DOUBLING: f64 = 4.0;
-/// How many sizes there are. The largest begins at about 17 minutes.
-const SIZES: usize = 97;
+/// How many sizes there are. The largest begins at about three days.
+const SIZES: usize = 129;
 
 /// How many durations there were of each size. Sizes without any take no memory, because calls of one function take similarly long.
 #[derive(Debug, Default)]
