@@ -12,11 +12,13 @@ enum Bound {
 use Bound::{AtLeast, AtMost};
 
 /// The bounds by table and row, in order.
-const BOUNDS: [(&str, &str, Bound); 34] = [
+const BOUNDS: [(&str, &str, Bound); 36] = [
     ("sync-chain", "sync-10-p50-ratio", AtMost(1.05)),
     ("sync-chain", "sync-10-rate-ratio", AtLeast(0.95)),
     ("gateway", "gateway-rate-over-openfaas", AtLeast(5.0)),
     ("gateway", "gateway-p50-over-openfaas", AtMost(1.0 / 3.0)),
+    ("events", "events-1-rate-ratio", AtLeast(0.97)),
+    ("events", "events-10-rate-ratio", AtLeast(0.97)),
     ("async-flow", "async-hop-ratio", AtMost(1.3)),
     ("async-flow", "async-clients-ratio", AtLeast(1.0)),
     ("parallel", "parallel-10-p50-ratio", AtMost(1.1)),

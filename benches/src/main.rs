@@ -16,6 +16,7 @@ mod bare_proxy;
 mod bounds;
 mod echo;
 mod ending;
+mod events;
 mod fanout;
 mod gateway;
 mod growth;
@@ -111,10 +112,11 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// The tables, in the order in which they are printed.
-const TABLES: [(&str, Measure); 19] = [
+const TABLES: [(&str, Measure); 20] = [
     ("sync-chain", sync_chain::measure),
     ("instructions", instructions::measure),
     ("gateway", gateway::measure),
+    ("events", events::measure),
     ("async-flow", async_flow::measure),
     ("parallel", parallel::measure),
     ("fanout", fanout::measure),

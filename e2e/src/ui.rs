@@ -3,6 +3,7 @@
 mod browser;
 mod checks;
 mod elsewhere;
+mod live;
 mod stand;
 
 use std::path::{Path, PathBuf};

@@ -26,6 +26,7 @@
 pub mod paths;
 pub mod state;
 
+mod events;
 mod functions;
 mod info;
 mod logs;
@@ -36,6 +37,10 @@ mod requests;
 mod routes;
 mod secrets;
 
+pub use events::{
+    Activity, CHANGE_EVENT, CallCounts, ChangedRequest, EndedCall, FailedCall, FlowActivity, FunctionActivity,
+    FunctionHealth, GatewayEvent, MINUTES, MOST_EVENT_STREAMS, Measured, RequestCounts, SNAPSHOT_EVENT, StepActivity,
+};
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use logs::{LOG_DROPPED, LogLine};

@@ -71,6 +71,9 @@ pub struct DrawnShape {
     /// The number of its step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<usize>,
+    /// The options of a call or callback, such as `timeout 5s`. Values of headers and of the query are left out, because they may be secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// A line of a [`Drawing`].

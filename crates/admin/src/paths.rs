@@ -10,6 +10,10 @@ pub const SCALE: &str = "/system/scale-function/{name}";
 pub const INFO: &str = "/system/info";
 /// The token of the gateway's own pages.
 pub const PAGE_TOKEN: &str = "/system/page-token";
+/// What happens at the gateway, as events.
+pub const EVENTS: &str = "/system/events";
+/// The last hour of the gateway.
+pub const ACTIVITY: &str = "/system/activity";
 /// The namespaces.
 pub const NAMESPACES: &str = "/system/namespaces";
 /// The secrets of functions.
@@ -32,6 +36,8 @@ pub const REDRIVE: &str = "/system/queue/redrive";
 pub const FLOWS: &str = "/system/flows";
 /// A flow as a picture.
 pub const DRAWING: &str = "/system/flows/{flow}/drawing";
+/// The last hour of a flow.
+pub const FLOW_ACTIVITY: &str = "/system/flows/{flow}/activity";
 /// The requests of a flow.
 pub const REQUESTS: &str = "/system/flows/{flow}/requests";
 /// One request.
@@ -75,7 +81,7 @@ pub fn dead_letter(id: u64) -> String {
     DEAD_LETTER.replace("{id}", &id.to_string())
 }
 
-/// A path below a flow: [`DRAWING`], [`REQUESTS`] or [`RECOVER`].
+/// A path below a flow: [`DRAWING`], [`FLOW_ACTIVITY`], [`REQUESTS`] or [`RECOVER`].
 #[must_use]
 pub fn of_flow(path: &str, flow: &str) -> String {
     path.replace("{flow}", flow)

@@ -95,7 +95,39 @@ fn samples() -> BTreeMap<&'static str, Value> {
         name: text(),
         phase: Some(1),
         step: Some(1),
+        options: vec![text()],
     };
+    let stats = || QueueStats {
+        depth: 1,
+        functions: BTreeMap::from([(text(), 1)]),
+        in_flight: 1,
+        oldest_seconds: 0.5,
+        dead_letters: 1,
+        unreadable: 1,
+        accepted: 1,
+        duplicates: 1,
+        delivered: 1,
+        retried: 1,
+        dead: 1,
+        dead_letters_removed: 1,
+    };
+    let health = || FunctionHealth { name: text(), replicas: 1, available: 1 };
+    let call_counts = || CallCounts { function: text(), calls: 1, failures: 1, in_progress: 1 };
+    let request_counts = || RequestCounts { flow: text(), begun: 1, ended: 1, failed: 1 };
+    let ended_call = || EndedCall {
+        function: text(),
+        flow: Some(text()),
+        step: Some(1),
+        request: Some(text()),
+        status: 200,
+        duration_ms: 0.5,
+    };
+    let changed = || ChangedRequest { flow: text(), id: text(), status: Some(RequestStatus::Success) };
+    let measured = || Measured { calls: 1, failures: 1, in_progress: 1, p50_ms: Some(0.5), p95_ms: Some(0.5) };
+    let function_activity = || FunctionActivity { name: text(), measured: measured() };
+    let failed_call = || FailedCall { at_ms: 1, request: text(), status: 500, duration_ms: 0.5 };
+    let step_activity =
+        || StepActivity { step: 1, function: text(), measured: measured(), latest_failures: vec![failed_call()] };
     let drawn_edge = || DrawnEdge { points: vec![[1, 1]], queue: true, arrow: true };
     fn value(of: &impl Serialize) -> Value {
         serde_json::to_value(of).unwrap()
@@ -181,23 +213,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 timestamp: text(),
             }),
         ),
-        (
-            "QueueStats",
-            value(&QueueStats {
-                depth: 1,
-                functions: BTreeMap::from([(text(), 1)]),
-                in_flight: 1,
-                oldest_seconds: 0.5,
-                dead_letters: 1,
-                unreadable: 1,
-                accepted: 1,
-                duplicates: 1,
-                delivered: 1,
-                retried: 1,
-                dead: 1,
-                dead_letters_removed: 1,
-            }),
-        ),
+        ("QueueStats", value(&stats())),
         (
             "QueuedCall",
             value(&QueuedCall {
@@ -228,6 +244,44 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("Redrive", value(&Redrive { ids: Some(vec![1]), function: Some(text()), per_second: Some(1) })),
         ("Redriven", value(&Redriven { redriven: 1 })),
         ("Discarded", value(&Discarded { discarded: 1 })),
+        (
+            "GatewayEvent",
+            value(&GatewayEvent {
+                at_ms: 1,
+                queue: Some(stats()),
+                functions: Some(vec![health()]),
+                calls: vec![call_counts()],
+                requests: vec![request_counts()],
+                ended: vec![ended_call()],
+                changed: vec![changed()],
+                left_out: 1,
+            }),
+        ),
+        ("FunctionHealth", value(&health())),
+        ("CallCounts", value(&call_counts())),
+        ("RequestCounts", value(&request_counts())),
+        ("EndedCall", value(&ended_call())),
+        ("ChangedRequest", value(&changed())),
+        (
+            "Activity",
+            value(&Activity {
+                at_ms: 1,
+                calls: vec![1],
+                failures: vec![1],
+                begun: vec![1],
+                failed: vec![1],
+                queue: vec![1],
+                functions: vec![function_activity()],
+            }),
+        ),
+        ("FunctionActivity", value(&function_activity())),
+        ("Measured", value(&measured())),
+        (
+            "FlowActivity",
+            value(&FlowActivity { at_ms: 1, begun: vec![1], failed: vec![1], queued: 1, steps: vec![step_activity()] }),
+        ),
+        ("StepActivity", value(&step_activity())),
+        ("FailedCall", value(&failed_call())),
         ("PageToken", value(&PageToken { token: text() })),
         (
             "Drawing",
@@ -335,6 +389,7 @@ fn the_page_has_every_type_with_its_fields() {
 #[test]
 fn every_type_has_a_sample() {
     let modules = [
+        include_str!("events.rs"),
         include_str!("functions.rs"),
         include_str!("info.rs"),
         include_str!("logs.rs"),
@@ -360,6 +415,9 @@ fn every_answer_is_read_as_it_is_written_and_skips_what_it_does_not_know() {
             "QueuedCall" => serde_json::to_value(serde_json::from_value::<QueuedCall>(value).unwrap()),
             "DeadLetter" => serde_json::to_value(serde_json::from_value::<DeadLetter>(value).unwrap()),
             "Drawing" => serde_json::to_value(serde_json::from_value::<Drawing>(value).unwrap()),
+            "GatewayEvent" => serde_json::to_value(serde_json::from_value::<GatewayEvent>(value).unwrap()),
+            "Activity" => serde_json::to_value(serde_json::from_value::<Activity>(value).unwrap()),
+            "FlowActivity" => serde_json::to_value(serde_json::from_value::<FlowActivity>(value).unwrap()),
             "PageToken" => serde_json::to_value(serde_json::from_value::<PageToken>(value).unwrap()),
             "FlowRequest" => serde_json::to_value(serde_json::from_value::<FlowRequest>(value).unwrap()),
             "RequestList" => serde_json::to_value(serde_json::from_value::<RequestList>(value).unwrap()),
@@ -410,6 +468,17 @@ fn answers_may_leave_out_any_field() {
     read::<DeadLetter>();
     read::<Redriven>();
     read::<Discarded>();
+    read::<GatewayEvent>();
+    read::<FunctionHealth>();
+    read::<CallCounts>();
+    read::<RequestCounts>();
+    read::<EndedCall>();
+    read::<ChangedRequest>();
+    read::<Activity>();
+    read::<FunctionActivity>();
+    read::<FlowActivity>();
+    read::<StepActivity>();
+    read::<FailedCall>();
     read::<FlowRequest>();
     read::<Place>();
     read::<RequestReason>();

@@ -47,7 +47,7 @@ function draws(shape) {
     : s("text", { x: center, y: middle + 4, "text-anchor": "middle" }, line)));
   const title = s("title", {}, shape.name || null);
   const told = isFrame ? s("text", { class: "told", x: right - 10, y: kind === "foreach" ? bottom - 10 : y + 18, "text-anchor": "end" }) : null;
-  return s("g", { class: `shape ${kind}` }, title, outline, words, told);
+  return s("g", { class: `shape ${kind}`, "data-step": shape.step }, title, outline, words, told);
 }
 
 function edge({ points, queue, arrow }) {

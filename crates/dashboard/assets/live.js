@@ -1,10 +1,15 @@
-// Asks again and again while a page is in front.
+// Asks again while a page is in front: when something has happened, or again and again.
 
 import { awayWords, isAway } from "./api.js";
 import { put } from "./dom.js";
+import { hear, isConnected } from "./events.js";
 
 const trouble = document.getElementById("trouble");
 const SLOWEST = 10_000;
+/** How long a page waits between two looks that events cause, at least. */
+const SOONEST = 1000;
+/** How often a page looks that hears of events. Some things are in no event, such as requests that another store remembers. */
+const CALM = 15_000;
 
 let saying;
 
@@ -20,12 +25,6 @@ function awayFor(error) {
   put(trouble, error === null ? "" : `${awayWords(error)} What you see is from before; the page tries again by itself.`);
 }
 
-const wait = (ms, signal, now) => new Promise((done) => {
-  const timer = setTimeout(done, ms);
-  signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
-  now.wake = () => { clearTimeout(timer); done(); };
-});
-
 const shown = (signal) => new Promise((done) => {
   const look = () => {
     if (!document.hidden || signal.aborted) {
@@ -38,27 +37,65 @@ const shown = (signal) => new Promise((done) => {
   look();
 });
 
+/** Calls `act` every so many milliseconds until the page is left. */
+export function repeat(signal, every, act) {
+  const timer = setInterval(() => { if (!document.hidden) act(); }, every);
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}
+
 /**
- * Calls `look` now, and then again `every` so many milliseconds until the page is left, but only while it is visible. If the gateway is
- * away, the page says so and asks less often. `look` returns `false` if there is nothing more to see. The function that is returned
+ * Calls `look` now, and then again until the page is left, but only while it is visible: after an event that concerns it, which
+ * `concerns(event)` says. Without `concerns`, and while no events come, it is called `every` so many milliseconds instead. If the gateway
+ * is away, the page says so and asks less often. `look` returns `false` if there is nothing more to see. The function that is returned
  * makes it look at once.
  */
-export function live(signal, every, look) {
-  const now = { wake: () => {} };
-  let again = false;
+export function live(signal, every, look, concerns) {
+  let begun = -Infinity;
+  let took = 0;
+  let pause = every;
+  let next = 0;
+  let isLooking = false;
+  let soonest = Infinity;
+  let arm = () => {};
+  // A gateway that is busy is asked less often.
+  const gap = () => begun + Math.max(SOONEST, 4 * took);
+  const hurry = (at) => {
+    if (isLooking) {
+      soonest = Math.min(soonest, at);
+    } else if (at < next) {
+      next = at;
+      arm();
+    }
+  };
+  let finish = () => {};
+  let timer;
+  signal.addEventListener("abort", () => { clearTimeout(timer); finish(); }, { once: true });
+  const until = () => new Promise((done) => {
+    finish = done;
+    arm = () => {
+      clearTimeout(timer);
+      timer = setTimeout(done, Math.min(Math.max(0, next - performance.now()), 2 ** 31 - 1));
+    };
+    arm();
+  });
+  if (concerns) {
+    hear(signal, (event, isSnapshot) => {
+      if (isSnapshot || concerns(event)) hurry(isLooking ? 0 : gap());
+    }, () => { if (!isConnected()) hurry(begun + pause); });
+  }
   (async () => {
-    let pause = every;
     for (;;) {
       await shown(signal);
       if (signal.aborted) return;
-      const begun = performance.now();
-      again = false;
+      isLooking = true;
+      soonest = Infinity;
+      begun = performance.now();
       let isOver = false;
       try {
         isOver = (await look()) === false;
         awayFor(null);
-        // A gateway that is busy is asked less often.
-        pause = Math.max(every, 4 * (performance.now() - begun));
+        took = performance.now() - begun;
+        pause = Math.max(every, 4 * took);
       } catch (error) {
         if (signal.aborted) return;
         if (!isAway(error)) {
@@ -72,11 +109,11 @@ export function live(signal, every, look) {
         pause = Math.min(SLOWEST, 2 * pause);
       }
       if (signal.aborted) return;
-      if (!again) await wait(isOver ? 2 ** 31 - 1 : pause, signal, now);
+      isLooking = false;
+      next = isOver ? Infinity : concerns && isConnected() ? begun + Math.max(CALM, pause) : performance.now() + pause;
+      if (soonest < Infinity) next = Math.min(next, Math.max(soonest, soonest === -Infinity ? 0 : gap()));
+      await until();
     }
   })();
-  return () => {
-    again = true;
-    now.wake();
-  };
+  return () => hurry(-Infinity);
 }

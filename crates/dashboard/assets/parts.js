@@ -17,14 +17,29 @@ export function updateChip(element, status) {
   setText(element, name);
 }
 
+/** The mark of the status of an answer. */
+export const answerChip = (status) => {
+  const mark = chip("");
+  mark.className = `chip ${status === null ? "quiet" : status < 400 ? "good" : "bad"}`;
+  setText(mark, status === null ? "No answer" : `Status ${status}`);
+  return mark;
+};
+
 /** A time as "3 s ago", with the exact time when one points at it. */
 export function when(ms) {
-  const element = h("time", {});
+  const element = h("time", { class: "ago" });
   updateWhen(element, ms);
   return element;
 }
 
+// Times grow older while nothing else changes.
+setInterval(() => {
+  if (document.hidden) return;
+  for (const element of document.querySelectorAll("time.ago")) setText(element, ago(element.ms));
+}, 1000);
+
 export function updateWhen(element, ms) {
+  element.ms = ms;
   element.title = exact(ms);
   element.dateTime = new Date(ms).toISOString();
   setText(element, ago(ms));

@@ -90,6 +90,13 @@ pub fn is_local<B>(request: &Request<B>) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }
 
+/// Whether a browser says that a page of another site sends the request. Such a page cannot read the answer, but the request still
+/// has its effect.
+#[must_use]
+pub fn is_of_another_site(headers: &HeaderMap) -> bool {
+    headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none")
+}
+
 /// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
 pub fn forbid_scripts(answer: &mut HeaderMap) {
     answer.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));

@@ -4,7 +4,6 @@
 
 mod callback;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -15,7 +14,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 
 use crate::functions::command::Cause;
 use crate::functions::{Functions, NoAnswer};
-use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::proxy::{Proxy, Sender};
 use crate::queue::{Answer, Call, Deliver, Delivery, Target, Unreachable};
 use crate::room;
@@ -30,7 +29,7 @@ pub(crate) struct Deliveries {
     pub(crate) proxy: Proxy,
     /// The limit of what is in flight.
     pub(crate) budget: Budget,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) monitor: Monitor,
 }
 
 impl Deliver for Deliveries {
@@ -81,7 +80,7 @@ impl Deliveries {
         };
         *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
         let (parts, body) = request.into_parts();
-        let started = self.metrics.start(&function.spec.name);
+        let started = self.monitor.begin(&function.spec, &parts.headers);
         let mut cause = None;
         let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue { wanted }).await {
             Ok(answer) => answer,

@@ -28,6 +28,7 @@ use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::storage::Storage;
 use crate::functions::watch_sources::Sources;
 use crate::functions::{FunctionContext, Functions, Unavailable, Upstream, build};
+use crate::http::system::events::EventSource;
 use crate::http::system::functions::Reports;
 use crate::http::system::guard::{Credentials, Guard};
 use crate::http::system::info::About;
@@ -36,10 +37,11 @@ use crate::http::system::metrics::Gauges;
 use crate::http::system::secrets::SecretFiles;
 use crate::http::{AppState, Intake, Invocations, StateAccess, States, router, router_for_containers};
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::proxy::Proxy;
 use crate::queue::{Queue, QueueOptions};
 use crate::stack::Stack;
-use crate::store::{Store, StoreLimits};
+use crate::store::{RequestNews, Store, StoreLimits};
 use crate::tokens::Tokens;
 use crate::{private_file, secrets};
 
@@ -200,19 +202,31 @@ impl GatewayOptions {
         let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
         let metrics = Arc::new(Metrics::default());
+        let monitor = Monitor::new(functions.clone(), queue.clone(), metrics.clone());
+        store.tell({
+            let monitor = monitor.clone();
+            move |scope, news| {
+                let (flow, id) = (&scope.function, &scope.request);
+                match news {
+                    RequestNews::Begun => monitor.request_began(flow, id),
+                    RequestNews::Changed(status) => monitor.request_changed(flow, id, status),
+                    RequestNews::Ended(status) => monitor.request_ended(flow, id, status),
+                }
+            }
+        });
         let proxy = Proxy { client, commands, passes: PassCounter::new(), timeout: self.upstream_timeout };
         let deliveries = Deliveries {
             functions: functions.clone(),
             proxy: proxy.clone(),
             budget: budget.clone(),
-            metrics: metrics.clone(),
+            monitor: monitor.clone(),
         };
         let state = AppState::new(States {
             invocations: Arc::new(Invocations {
                 functions: functions.clone(),
                 proxy: proxy.clone(),
                 budget: budget.clone(),
-                metrics: metrics.clone(),
+                monitor: monitor.clone(),
                 behind: self.behind.is_some(),
                 under_way: under_way.clone(),
             }),
@@ -226,7 +240,11 @@ impl GatewayOptions {
             }),
             functions: functions.clone(),
             deployments: deployments.clone(),
-            reports: Arc::new(Reports { metrics: metrics.clone(), containers: containers.clone() }),
+            reports: Arc::new(Reports {
+                metrics: metrics.clone(),
+                monitor: monitor.clone(),
+                containers: containers.clone(),
+            }),
             guard: Arc::new(Guard {
                 pages: OwnPages::new(credentials.is_some()),
                 credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
@@ -248,6 +266,8 @@ impl GatewayOptions {
                 budget,
                 store: store.clone(),
             }),
+            monitor: monitor.clone(),
+            events: Arc::new(EventSource { monitor: monitor.clone(), silent: stop.listening.clone() }),
             queue: queue.clone(),
             proxy,
             state_access: Arc::new(StateAccess {
@@ -295,6 +315,7 @@ impl GatewayOptions {
             let (store, stop) = (store.clone(), stop.functions.clone());
             async move { store.collect(stop).await }
         });
+        tasks.spawn(monitor.run(stop.functions.clone()));
         let mut orders = HashMap::new();
         for (function, _) in functions.cargo_projects() {
             let (order, ordered) = unbounded_channel();

@@ -21,7 +21,7 @@ use crate::queue::QueueStats;
 /// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for faster and slower calls.
 const BUCKETS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// The status of a call whose caller has disconnected before the answer, as in nginx.
-const GONE: u16 = 499;
+pub(crate) const GONE: u16 = 499;
 /// Why the registry accepts every metric.
 const VALID: &str = "names of metrics and labels are valid, and each is registered once";
 

@@ -26,6 +26,7 @@ mod ends;
 mod error;
 mod files;
 mod lines;
+mod news;
 mod numbers;
 mod reader;
 mod rows;
@@ -38,6 +39,7 @@ mod tests;
 pub(crate) use change::Condition;
 pub(crate) use ends::{End, Ends};
 pub use error::{StoreError, StoreFileError};
+pub(crate) use news::RequestNews;
 pub(crate) use tables::{Content, Scope};
 
 use change::{Change, NewRecord, Outcome};
@@ -45,6 +47,7 @@ use counts::{Counts, Held};
 use disk::Disk;
 use ends::Ended;
 use files::{Files, Upload};
+use news::Told;
 use numbers::Numbers;
 use reader::Reader;
 use tables::{FILES, GARBAGE, SCOPES, Stored};
@@ -82,6 +85,7 @@ struct Shared {
     /// Notified when a request has ended, so that its values are removed soon.
     ended: Notify,
     told: Ended,
+    news: Told,
     counts: Arc<Counts>,
 }
 
@@ -120,6 +124,7 @@ impl Store {
             permits,
             ended,
             told: Ended::default(),
+            news: Told::default(),
             counts,
         })))
     }
@@ -244,7 +249,9 @@ impl Store {
 
     /// Lists a request, or changes its status.
     pub(crate) async fn list(&self, scope: Scope, started_ms: u64, status: Status) -> Result<(), StoreError> {
-        self.0.writer.change(Change::List { scope, started_ms, status }).await.map(drop)
+        let listed = self.0.writer.change(Change::List { scope: scope.clone(), started_ms, status }).await?;
+        self.0.news.changed(&scope, listed, status);
+        Ok(())
     }
 
     /// Ends a request that is remembered. Its values and its line stay for `keep_for`, and those that outlive it for `known_for` after
@@ -259,10 +266,17 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (keep_ms, known_ms) = (millis(keep_for), millis(known_for));
         let retire = Change::Retire { scope: scope.clone(), started_ms, status, keep_ms, known_ms };
-        self.0.writer.change(retire).await?;
+        let retired = self.0.writer.change(retire).await?;
+        self.0.news.ended(&scope, retired, status);
         self.0.ended.notify_one();
         self.0.told.tell(scope);
         Ok(())
+    }
+
+    /// Calls `hear` from now on when a request is listed for the first time, and when its status has changed. It must not block.
+    /// Only the first caller is told.
+    pub(crate) fn tell(&self, hear: impl Fn(&Scope, RequestNews) + Send + Sync + 'static) {
+        self.0.news.to(hear);
     }
 
     /// Tells from now on which requests are retired.
@@ -407,9 +421,13 @@ impl NewValue<'_> {
             Some((number, upload)) => Content::File { number, length: upload.finish(files).await? },
         };
         let version = numbers.next();
+        let begun = started_ms.map(|_| scope.clone());
         let written = writer.change(Change::Write { scope, key, version, content, condition, started_ms }).await?;
         if written == Outcome::NotWritten {
             return Ok(None);
+        }
+        if let Some(scope) = begun {
+            self.store.0.news.begun(&scope);
         }
         counts.written(self.length);
         Ok(Some(version))

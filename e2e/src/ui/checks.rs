@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::browser::{Browser, Tab};
 use super::elsewhere::{self, Narrow};
+use super::live;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -49,6 +50,10 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "requests are filtered by the URL, and many are stopped and redriven at once" => many,
         "a live list keeps what is selected, and the URL what is filtered and open" => steady,
         "a place shows its input, its output and its log" => payloads,
+        "the page of a flow has the figures of each step" => live::figures,
+        "a page shows what has happened because of an event, and asks for nothing in between" => live::by_event,
+        "the overview shows what has happened because of an event" => live::overview,
+        "a page that nobody sees gives up its connection" => live::hidden,
         "a dead letter is shown with its last answer and put back" => dead_letters,
         "payloads and log lines of others are shown as text" => hostile,
         "a list of a thousand requests stays usable" => crowd,
@@ -64,12 +69,12 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
 }
 
 impl Visit {
-    async fn go(&self, path: &str) -> Result<(), String> {
+    pub(super) async fn go(&self, path: &str) -> Result<(), String> {
         self.tab.go(&format!("{}{path}", self.stand.url)).await
     }
 
     /// Checks a page in both widths and colours, and takes pictures of it.
-    async fn seen(&self, name: &str) -> Result<(), String> {
+    pub(super) async fn seen(&self, name: &str) -> Result<(), String> {
         let mut faults = Vec::new();
         for (width, colours) in [(1280, "light"), (1280, "dark"), (380, "light"), (380, "dark")] {
             self.tab.look(width, colours).await?;
@@ -115,7 +120,13 @@ async fn calm(visit: &Visit) -> Result<(), String> {
     for text in ["orders", "0 running", "stock", "Ready", "In the queue"] {
         visit.tab.shows(text).await?;
     }
+    let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
+    tab_paint(&visit.tab.eval(paint).await?);
     visit.seen("overview-calm").await
+}
+
+fn tab_paint(paint: &Value) {
+    println!("          the first paint of the overview was after {:.0} ms", paint.as_f64().unwrap_or(-1.0));
 }
 
 async fn start(visit: &Visit) -> Result<(), String> {
@@ -596,6 +607,9 @@ async fn away(visit: &Visit) -> Result<(), String> {
     drop(up);
     stand.client.until_ready(&stand.url).await?;
     tab.until("the warning is gone", "document.getElementById('trouble').hidden").await?;
+    live::connected(tab).await?;
+    stand.order("order-after").await?;
+    tab.shows("order-after").await?;
     // The token of the gateway before is not valid any more.
     stand.file("slow", true)?;
     stand.order("order-4").await?;

@@ -14,7 +14,7 @@ use faasflow_admin::{PAGE_TOKEN_HEADER, REQUEST_HEADERS, RequestProblem, paths};
 use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::headers::{ERROR_CODE, HOP_BY_HOP, OUTCOME};
-use faasflow_dashboard::{OwnPages, PATH, is_change_by_page, is_local};
+use faasflow_dashboard::{OwnPages, PATH, is_change_by_page, is_local, is_of_another_site};
 use faasflow_http::{ReadBodyError, drain, read_body, refusal};
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, REFERER};
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -37,6 +37,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
 
 const NO_QUEUE: &str = "This gateway does not tell what is in its queue. Only the gateway of faasflow up does.";
+const NO_FIGURES: &str =
+    "This gateway does not measure what functions and flows do. Only the gateway of faasflow up does.";
 const NO_LOG_OF_REQUEST: &str = "This gateway cannot find log lines by request. Only the gateway of faasflow up can; on a \
                                  cluster, search its log storage for the id.";
 const NO_LOG_OF_FUNCTION: &str = "This gateway does not have the log lines of functions.";
@@ -81,6 +83,9 @@ pub(super) fn router(pages: Pages) -> Router {
         .route(paths::REQUESTS, get(requests))
         .route(BELOW_REQUESTS, get(requests).post(requests))
         .route(paths::LOGS, get(logs))
+        .route(paths::ACTIVITY, get(monitor))
+        .route(paths::FLOW_ACTIVITY, get(monitor))
+        .route(paths::EVENTS, get(events))
         .route(paths::QUEUE, get(queue))
         .route(paths::CALLS, get(queue))
         .route(paths::DEAD_LETTERS, get(queue).delete(queue))
@@ -278,6 +283,24 @@ async fn logs(State(remote): State<Arc<Remote>>, uri: Uri) -> Response {
 
 /// The queue, if the gateway tells what is in it.
 async fn queue(State(remote): State<Arc<Remote>>, request: Request) -> Response {
+    of_local_gateway(&remote, request, NO_QUEUE).await
+}
+
+/// The figures of the last hour, if the gateway has any.
+async fn monitor(State(remote): State<Arc<Remote>>, request: Request) -> Response {
+    of_local_gateway(&remote, request, NO_FIGURES).await
+}
+
+/// What happens, as long as the page listens. Without events, pages ask for changes every two seconds.
+async fn events(State(remote): State<Arc<Remote>>, request: Request) -> Response {
+    if is_of_another_site(request.headers()) {
+        return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, "only the pages of `faasflow ui` get events");
+    }
+    of_local_gateway(&remote, request, NO_FIGURES).await
+}
+
+/// What only the gateway of `faasflow up` has. `none` is what the page says for any other.
+async fn of_local_gateway(remote: &Remote, request: Request, none: &str) -> Response {
     let (parts, body) = request.into_parts();
     let body = match whole(body).await {
         Ok(body) => body,
@@ -285,7 +308,7 @@ async fn queue(State(remote): State<Arc<Remote>>, request: Request) -> Response 
     };
     match remote.kind().await {
         Ok(Kind::Local) => {}
-        Ok(Kind::OpenFaas) => return absent(NO_QUEUE),
+        Ok(Kind::OpenFaas) => return absent(none),
         Err(failure) => return trouble(&failure),
     }
     let target = parts.uri.path_and_query().map_or(paths::QUEUE, |target| target.as_str());
@@ -293,7 +316,7 @@ async fn queue(State(remote): State<Arc<Remote>>, request: Request) -> Response 
         Ok(answer) if answer.status() == StatusCode::NOT_FOUND && !answer.headers().contains_key(ERROR_CODE) => {
             // Another gateway answers at this address now.
             remote.forget_kind();
-            absent(NO_QUEUE)
+            absent(none)
         }
         Ok(answer) => passed_on(answer),
         Err(failure) => trouble(&failure),

@@ -1,9 +1,12 @@
 // One flow: its picture, its latest requests, and a form that starts one.
 
 import * as api from "../api.js";
+import { chart } from "../charts.js";
 import { drawing } from "../drawing.js";
-import { h, keyed, put, putIfNew } from "../dom.js";
-import { shellWord } from "../format.js";
+import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { isAbout } from "../events.js";
+import { figures } from "../figures.js";
+import { counted, shellWord } from "../format.js";
 import { live, say } from "../live.js";
 import { button, copyable, link, loading, section, table } from "../parts.js";
 import { answered } from "../payload.js";
@@ -17,21 +20,38 @@ export function page(main, { words: [flow], signal }) {
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const [latest, rows] = table(COLUMNS.filter((column) => column !== "Flow"), "Latest requests");
   const none = h("p", { class: "quiet" }, "");
+  const begun = chart("Requests per minute");
+  const charts = h("div", { class: "charts" }, begun.element);
+  const queued = h("p", { class: "quiet" });
+  const steps = figures(flow);
   put(main, h("h1", {}, flow),
-    section("Steps", picture),
+    section("Steps", picture, queued),
+    steps.element,
+    charts,
     startForm(flow, () => look()),
     section("Latest requests", latest, none,
       h("p", {}, link(`/ui/requests?flow=${encodeURIComponent(flow)}`, "All requests of this flow"))));
-  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then(
-    (of) => put(picture, drawing(of, flow)[0]),
-    (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
+  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
+    const [element] = drawing(of, flow);
+    put(picture, element);
+    steps.drawn(of, element);
+  }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
   const look = live(signal, 2000, async () => {
-    const { requests, refused } = await api.requestsOf([flow], { limit: 10 }, signal);
+    const [{ requests, refused }, activity] = await Promise.all([
+      api.requestsOf([flow], { limit: 10 }, signal),
+      api.get(`${api.flowPath(flow)}/activity`, signal).catch(api.orAbsent),
+    ]);
     keyed(rows, requests, (one) => one.id, (one) => makeRow(one, null), (row, one) => row.bring(one));
     latest.hidden = requests.length === 0;
     putIfNew(none, [requests.length, refused[0]?.error.message], () =>
       refused[0]?.error.message ?? (requests.length === 0 ? "Nobody has sent it a request yet." : ""));
-  });
+    charts.hidden = activity.absent !== undefined;
+    if (activity.absent) return;
+    steps.bring(activity);
+    begun.bring(activity.at_ms, activity.begun, activity.failed);
+    setText(queued, activity.queued === 0 ? "" : `${counted(activity.queued, "call")} of this flow ${activity.queued === 1 ? "is" : "are"} in the queue: `
+      + "requests that wait for a phase, or are in one.");
+  }, (event) => isAbout(event, flow) || event.left_out > 0 || Boolean(event.ended?.some((call) => call.flow === flow)));
 }
 
 const storeName = (flow) => `faasflow started ${flow}`;

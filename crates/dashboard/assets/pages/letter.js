@@ -3,9 +3,8 @@
 import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact } from "../format.js";
-import { button, confirm, link, loading, section } from "../parts.js";
+import { answerChip, button, confirm, link, loading, section } from "../parts.js";
 import { given } from "../payload.js";
-import { answerChip } from "./queue.js";
 
 export function page(main, { words: [id], signal, go }) {
   const inside = h("div", {}, loading());

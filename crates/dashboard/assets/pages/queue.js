@@ -2,10 +2,11 @@
 
 import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { hear } from "../events.js";
 import { bytes, counted, duration } from "../format.js";
-import { live } from "../live.js";
-import { button, chip, confirm, link, loading, parameters, section, setParameters, table, updateWhen, when } from "../parts.js";
-import { queueNumbers } from "./overview.js";
+import { live, repeat } from "../live.js";
+import { button, confirm, link, loading, parameters, section, setParameters, table, updateWhen, when } from "../parts.js";
+import { bringNumbers } from "./overview.js";
 
 const MOST_CALLS = 200;
 const MOST_LETTERS = 1000;
@@ -20,6 +21,7 @@ export function page(main, { signal }) {
   const parts = [numbers, section("Waiting and in progress", calls, callNote), letters.element];
   put(main, h("h1", {}, "Queue"), first, noQueue, parts);
   calls.hidden = true;
+  let shown = [];
   const look = live(signal, 2000, async () => {
     const [stats, waiting, dead] = await Promise.all([
       api.get("/system/queue", signal).catch(api.orAbsent),
@@ -31,12 +33,19 @@ export function page(main, { signal }) {
     for (const part of parts) part.hidden = none !== undefined;
     setText(noQueue, none?.absent ?? "");
     if (none) return;
-    putIfNew(numbers, stats, () => queueNumbers(stats));
+    bringNumbers(numbers, stats);
     calls.hidden = waiting.length === 0;
+    shown = waiting;
     keyed(callRows, waiting, (call) => call.id, makeCall, (row, call) => row.bring(call));
     setText(callNote, waiting.length === 0 ? "The queue is empty."
       : waiting.length < stats.depth ? `The first ${waiting.length} of ${counted(stats.depth, "call")} are listed, in the order in which they were accepted.` : "");
     letters.bring(dead, stats.dead_letters);
+  }, (event) => event.queue !== undefined);
+  hear(signal, (event) => { if (event.queue) bringNumbers(numbers, event.queue); });
+  // How long a call still waits changes without an event.
+  repeat(signal, 1000, () => {
+    for (const call of shown) callRows.children_?.get(String(call.id))?.bring(call);
+    bringNumbers(numbers);
   });
 }
 
@@ -160,11 +169,3 @@ function makeLetter({ id, function: name, callback, reason, attempts }, chosen, 
   };
   return row;
 }
-
-/** The mark of the status of an answer. */
-export const answerChip = (status) => {
-  const mark = chip("");
-  mark.className = `chip ${status === null ? "quiet" : status < 400 ? "good" : "bad"}`;
-  setText(mark, status === null ? "No answer" : `Status ${status}`);
-  return mark;
-};

@@ -2,6 +2,7 @@
 
 import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { isAbout } from "../events.js";
 import { counted, isEnd } from "../format.js";
 import { live } from "../live.js";
 import { button, chip, confirm, each, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
@@ -67,6 +68,7 @@ export function page(main, { signal }) {
   element.hidden = true;
 
   let listed = [];
+  let known = [];
 
   function readFilters() {
     const query = parameters();
@@ -149,6 +151,7 @@ export function page(main, { signal }) {
 
   const again = live(signal, 2000, async () => {
     const flows = await api.get("/system/flows", signal);
+    known = flows;
     if (flows.join() !== flowOf.flows) {
       flowOf.flows = flows.join();
       const names = filters.flow && !flows.includes(filters.flow) ? [filters.flow, ...flows] : flows;
@@ -173,5 +176,5 @@ export function page(main, { signal }) {
       filters.id ? "Only ids of listed requests are searched, not their contents. " : "",
       found.refused.map(({ flow, error }) => `${flow}: ${error.status === 501 ? "it does not remember its requests" : error.message}. `),
     ]);
-  });
+  }, (event) => (filters.flow ? [filters.flow] : known).some((flow) => isAbout(event, flow)));
 }

@@ -13,7 +13,7 @@ use super::stamp::{identify, stamp};
 use crate::answer::after_body;
 use crate::functions::Functions;
 use crate::guarded_body::GuardedBody;
-use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::proxy::{Proxy, Sender};
 use crate::request_id;
 use crate::room::{self, is_step};
@@ -24,7 +24,7 @@ pub(crate) struct Invocations {
     pub(crate) proxy: Proxy,
     /// The limit of what is in flight.
     pub(crate) budget: Budget,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) monitor: Monitor,
     /// Whether another gateway is in front.
     pub(crate) behind: bool,
     /// The calls under way.
@@ -64,7 +64,7 @@ async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) 
     if !way.behind {
         stamp(&mut parts.headers);
     }
-    let started = way.metrics.start(&function.spec.name);
+    let started = way.monitor.begin(&function.spec, &parts.headers);
     let answer = way.proxy.invoke(&function, path, parts, body, Sender::Caller(token.clone())).await;
     let mut response = answer.unwrap_or_else(|none| {
         let of_call = || request_id::parse(&call_id);

@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use super::enqueue::Intake;
 use super::invoke::Invocations;
 use super::state_api::access::StateAccess;
+use super::system::events::EventSource;
 use super::system::functions::Reports;
 use super::system::guard::Guard;
 use super::system::info::About;
@@ -15,6 +16,7 @@ use super::system::metrics::Gauges;
 use super::system::secrets::SecretFiles;
 use crate::functions::Functions;
 use crate::functions::deploy::Deployments;
+use crate::monitor::Monitor;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 
@@ -33,6 +35,8 @@ pub(crate) struct States {
     pub(crate) secrets: Arc<SecretFiles>,
     pub(crate) logs: Arc<LogSources>,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) monitor: Monitor,
+    pub(crate) events: Arc<EventSource>,
     pub(crate) queue: Queue,
     pub(crate) proxy: Proxy,
     pub(crate) state_access: Arc<StateAccess>,
@@ -66,6 +70,8 @@ parts! {
     secrets: Arc<SecretFiles>,
     logs: Arc<LogSources>,
     gauges: Arc<Gauges>,
+    monitor: Monitor,
+    events: Arc<EventSource>,
     queue: Queue,
     proxy: Proxy,
     state_access: Arc<StateAccess>,

@@ -10,8 +10,10 @@ use super::state::AppState;
 use crate::namespace::NAMESPACE;
 
 mod absent;
+pub(crate) mod activity;
 mod body;
 mod drawing;
+pub(crate) mod events;
 pub(crate) mod extract;
 mod flows;
 pub(crate) mod functions;
@@ -33,6 +35,8 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(paths::SCALE, post(functions::scale))
         .route(paths::INFO, get(info::info))
         .route(paths::PAGE_TOKEN, get(guard::tell_page_token))
+        .route(paths::EVENTS, get(events::events))
+        .route(paths::ACTIVITY, get(activity::of_gateway))
         .route(paths::NAMESPACES, get(|| async { Json([NAMESPACE]) }))
         .route(paths::SECRETS, get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove))
         .route(paths::LOGS, get(logs::logs))
@@ -44,6 +48,7 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(paths::REDRIVE, post(queue::redrive))
         .route(paths::FLOWS, get(flows::list))
         .route(paths::DRAWING, get(drawing::draw))
+        .route(paths::FLOW_ACTIVITY, get(activity::of_flow))
         .route(paths::REQUESTS, any(flows::forward))
         .route("/system/flows/{flow}/requests/{*rest}", any(flows::forward))
         .route(paths::RECOVER, any(flows::forward))

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use faasflow_core::names::HMAC_SECRET;
+
 /// The annotation with the address of a function that runs elsewhere.
 pub const URL_ANNOTATION: &str = "faasflow.url";
 /// The annotation that decides how a function runs if both ways are possible: `container` or `process`.
@@ -65,6 +67,11 @@ impl FunctionSpec {
     #[must_use]
     pub fn is_flow(&self) -> bool {
         self.lang.as_deref() == Some(FLOW)
+    }
+
+    /// Whether it has the key for signing, as flows do, also those that are deployed in another way.
+    pub(crate) fn has_key(&self) -> bool {
+        self.is_flow() || self.secrets.iter().any(|secret| secret == HMAC_SECRET)
     }
 }
 

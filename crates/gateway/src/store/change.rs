@@ -69,6 +69,8 @@ impl Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
+    /// A request is listed with the status of the change. Before, it had this status; `None` if it was not listed.
+    Listed(Option<Status>),
     /// The condition of a write does not hold.
     NotWritten,
     /// So many values were created before one whose key existed.
@@ -141,18 +143,22 @@ impl<'a> Changes<'a> {
             Change::List { scope, started_ms, status } => {
                 let before = self.unexpired(scope)?;
                 self.changed = true;
-                self.lines.put(scope, *started_ms, *status, None)?;
+                let was = self.lines.put(scope, *started_ms, *status, None)?;
                 self.put_groups(scope, before, Groups { expires_ms: self.later(before), ..before })?;
+                return Ok(Ok(Outcome::Listed(was)));
             }
-            Change::Retire { scope, keep_ms: 0, known_ms, .. } => self.end(scope, Some(*known_ms))?,
+            Change::Retire { scope, keep_ms: 0, known_ms, .. } => {
+                return Ok(Ok(Outcome::Listed(self.end(scope, Some(*known_ms))?)));
+            }
             Change::Retire { scope, started_ms, status, keep_ms, known_ms } => {
                 self.changed = true;
-                self.lines.put(scope, *started_ms, *status, Some(*known_ms))?;
+                let was = self.lines.put(scope, *started_ms, *status, Some(*known_ms))?;
                 let before = groups(&self.scopes, scope)?;
                 let expires_ms = self.now_ms.saturating_add(*keep_ms);
                 self.put_groups(scope, before, Groups { expires_ms, ..before })?;
+                return Ok(Ok(Outcome::Listed(was)));
             }
-            Change::End { scope, keep_ms } => self.end(scope, *keep_ms)?,
+            Change::End { scope, keep_ms } => drop(self.end(scope, *keep_ms)?),
             Change::Collect => return self.collect().map(Ok),
         }
         Ok(Ok(Outcome::Done))
@@ -227,8 +233,10 @@ impl<'a> Changes<'a> {
         before.expires_ms.max(expires_ms)
     }
 
-    fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<(), StoreError> {
-        self.changed |= self.lines.remove(scope)?;
+    /// Removes a request. Returns the status that it was listed with.
+    fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<Option<Status>, StoreError> {
+        let was = self.lines.remove(scope)?;
+        self.changed |= was.is_some();
         let before = groups(&self.scopes, scope)?;
         let after = match keep_ms.filter(|keep_ms| *keep_ms > 0) {
             Some(keep_ms) if before.outliving != 0 => {
@@ -236,7 +244,8 @@ impl<'a> Changes<'a> {
             }
             _ => Groups::default(),
         };
-        self.put_groups(scope, before, after)
+        self.put_groups(scope, before, after)?;
+        Ok(was)
     }
 
     /// Replaces the groups of a request. What it gives up is removed later.

@@ -20,30 +20,31 @@ impl<'a> Lines<'a> {
         Ok(Lines { lines: write.open_table(LINES)?, by_time, by_status })
     }
 
-    /// Puts a request on the list, or replaces its line. `known_ms` is for how long its values that outlive it stay after the others.
+    /// Puts a request on the list, or replaces its line. Returns the status that it had. `known_ms` is for how long its values that outlive
+    /// it stay after the others.
     pub(super) fn put(
         &mut self,
         scope: &Scope,
         started_ms: u64,
         status: Status,
         known_ms: Option<u64>,
-    ) -> Result<(), StoreError> {
-        self.remove(scope)?;
+    ) -> Result<Option<Status>, StoreError> {
+        let was = self.remove(scope)?;
         let ((function, flow, request), code) = (scope.key(), code(status));
         self.lines.insert(scope.key(), (started_ms, code, known_ms))?;
         self.by_time.insert((function, flow, started_ms, request), code)?;
         self.by_status.insert((function, flow, code, started_ms, request), ())?;
-        Ok(())
+        Ok(was)
     }
 
-    /// Takes a request from the list. Returns whether it was there.
-    pub(super) fn remove(&mut self, scope: &Scope) -> Result<bool, StoreError> {
+    /// Takes a request from the list. Returns the status that it had; `None` if it was not there.
+    pub(super) fn remove(&mut self, scope: &Scope) -> Result<Option<Status>, StoreError> {
         let line = self.lines.remove(scope.key())?.map(|line| line.value());
-        let Some((started_ms, code, _)) = line else { return Ok(false) };
+        let Some((started_ms, code, _)) = line else { return Ok(None) };
         let (function, flow, request) = scope.key();
         self.by_time.remove((function, flow, started_ms, request))?;
         self.by_status.remove((function, flow, code, started_ms, request))?;
-        Ok(true)
+        status(code).map(Some)
     }
 
     /// For how long the values that outlive a request stay after the others, in milliseconds, if it has ended.

@@ -166,7 +166,14 @@ async fn every_route_of_the_list_is_served_and_asks_for_the_password() {
     for route in ROUTES {
         let method: Method = route.method.parse().unwrap();
         let path = route.path.replace("{name}", "full").replace("{id}", "1").replace("{flow}", "full");
-        let got = open.send(method.clone(), &path, &[], "").await;
+        let got = match route.path {
+            // Its answer does not end.
+            paths::EVENTS => {
+                let answer = open.open(open.request(method.clone(), &path, &[], "".into())).await;
+                Got { status: answer.status(), headers: answer.headers().clone(), body: "".into() }
+            }
+            _ => open.send(method.clone(), &path, &[], "").await,
+        };
         assert_ne!(got.status, StatusCode::METHOD_NOT_ALLOWED, "{route:?}");
         assert!(!got.text().starts_with("nothing is served at"), "{route:?}: {}", got.text());
         let expected = if route.path == paths::METRICS { StatusCode::OK } else { StatusCode::UNAUTHORIZED };

@@ -9,6 +9,7 @@ mod commands;
 mod dead_letters;
 mod deploy;
 mod early_answers;
+mod events;
 mod few_files;
 mod flows;
 mod functions;

@@ -13,7 +13,7 @@ use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::signature::{Keys, api_request};
 use faasflow_dashboard::forbid_scripts;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, request};
+use http::{Method, StatusCode, request};
 
 use super::absent::absent;
 use super::body;
@@ -24,17 +24,11 @@ use crate::guarded_body::GuardedBody;
 use crate::http::invoke::Invocations;
 use crate::http::name::split;
 use crate::proxy::Sender;
-use crate::stack::FunctionSpec;
 
 /// The names of the flows.
 pub(super) async fn list(State(functions): State<Functions>) -> Json<Vec<String>> {
-    let flows = functions.all().into_iter().filter(|function| has_key(&function.spec));
+    let flows = functions.all().into_iter().filter(|function| function.spec.has_key());
     Json(flows.map(|function| function.spec.name.clone()).collect())
-}
-
-/// Whether a function is a flow with the key for signing. Other functions are not asked: a request would run them.
-fn has_key(spec: &FunctionSpec) -> bool {
-    spec.is_flow() || spec.secrets.iter().any(|secret| secret == HMAC_SECRET)
 }
 
 pub(super) async fn forward(
@@ -58,6 +52,7 @@ pub(super) async fn forward(
         Err(answer) => return *answer,
     };
     let path = format!("/_{path}");
+    let changes = request_of(&path).filter(|_| parts.method == Method::POST).map(str::to_owned);
     sign(&mut parts, &keys, &function.spec.name, &path, &body);
     let token = way.under_way.token();
     let answer = way.proxy.invoke(&function, &path, parts, Body::from(body), Sender::Caller(token.clone())).await;
@@ -68,9 +63,19 @@ pub(super) async fn forward(
             );
             refusal(StatusCode::NOT_FOUND, code::NOT_A_FLOW, text)
         }
-        Ok(answer) => harmless(answer),
+        Ok(answer) => {
+            if let Some(id) = changes {
+                way.monitor.touched(&function.spec.name, &id);
+            }
+            harmless(answer)
+        }
         Err(none) => none.response(name).map(|body| GuardedBody::body(body, token)),
     }
+}
+
+/// The id of the request in a path below `/_/requests/`.
+fn request_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/_/requests/")?.split('/').next()
 }
 
 /// Keeps browsers from executing an answer of a flow.
@@ -79,9 +84,10 @@ pub(super) fn harmless(mut answer: Response) -> Response {
     answer
 }
 
+/// Finds a flow. Other functions are not asked, because a request would run them.
 pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
     let function = functions.find(name).ok_or_else(|| absent(name))?;
-    if !has_key(&function.spec) {
+    if !function.spec.has_key() {
         let text = format!(
             "the function `{name}` is not a flow: it has neither `lang: faasflow` nor the secret `{HMAC_SECRET}`"
         );

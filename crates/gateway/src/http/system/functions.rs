@@ -26,6 +26,7 @@ use crate::functions::Functions;
 use crate::functions::container::Containers;
 use crate::functions::deploy::{Change, Deployments, Refusal};
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
 use crate::stack::Amounts;
@@ -36,6 +37,7 @@ const USAGE: Duration = Duration::from_secs(3);
 /// The sources for the state of functions.
 pub(crate) struct Reports {
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) monitor: Monitor,
     pub(crate) containers: Containers,
 }
 
@@ -127,7 +129,7 @@ pub(super) async fn remove(
         Ok(removal) => removal,
         Err(response) => return *response,
     };
-    let forget = move |name: &str| reports.metrics.forget(name);
+    let forget = move |name: &str| reports.monitor.forget(name);
     change(deployments, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
 }
 

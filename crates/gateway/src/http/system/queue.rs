@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use super::extract::{Parameters, Segment};
 use crate::answer::refusal;
-use crate::disk;
-use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueueStats, QueuedCall, Selection};
+use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueuedCall, Selection};
+use crate::{disk, queue_stats};
 
 pub(super) async fn stats(State(queue): State<Queue>) -> Response {
-    answer(queue.stats().await.map(stats_to_admin))
+    answer(queue.stats().await.map(queue_stats::to_admin))
 }
 
 /// The length of a list, 100 by default. It is read as text, so that the error can say what to write.
@@ -105,23 +105,6 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
 }
 
 /// The types of the queue may change. Programs read those of the API.
-fn stats_to_admin(stats: QueueStats) -> admin::QueueStats {
-    let mut converted = admin::QueueStats::default();
-    converted.depth = stats.depth as u64;
-    converted.functions = stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect();
-    converted.in_flight = stats.in_flight as u64;
-    converted.oldest_seconds = stats.oldest_seconds;
-    converted.dead_letters = stats.dead_letters as u64;
-    converted.unreadable = stats.unreadable as u64;
-    converted.accepted = stats.totals.accepted;
-    converted.duplicates = stats.totals.duplicates;
-    converted.delivered = stats.totals.delivered;
-    converted.retried = stats.totals.retried;
-    converted.dead = stats.totals.dead;
-    converted.dead_letters_removed = stats.totals.letters_removed;
-    converted
-}
-
 fn call_to_admin(call: QueuedCall) -> admin::QueuedCall {
     let mut converted = admin::QueuedCall::default();
     converted.id = call.id;
