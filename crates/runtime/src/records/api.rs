@@ -24,7 +24,6 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode, Uri, request};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -32,6 +31,7 @@ use tokio::time::Instant;
 use super::answer;
 use super::ended::NOT_SHOWN;
 use super::not_done::NotDone;
+use super::parameters::{Listing, Recovering, Redriving, ResultParameters};
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
@@ -363,13 +363,6 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
     answered_about(&id, answer.await)
 }
 
-/// The parameters of a result.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResultParameters {
-    masked: Option<String>,
-}
-
 async fn result(
     State(function): State<Arc<Instance>>,
     Id(id): Id,
@@ -408,18 +401,6 @@ async fn result(
 fn shown_only(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-/// The parameters of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listing {
-    status: Option<String>,
-    since: Option<String>,
-    key: Option<String>,
-    search: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
 }
 
 async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request) -> Response {
@@ -559,13 +540,6 @@ async fn stop(State(function): State<Arc<Instance>>, Id(id): Id, request: Reques
     change(function, id, request, |this, scope| Box::pin(async move { this.stop(&scope).await })).await
 }
 
-/// The parameters of a redrive.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Redriving {
-    from: Option<String>,
-}
-
 async fn redrive(
     State(function): State<Arc<Instance>>,
     Id(id): Id,
@@ -587,16 +561,6 @@ async fn redrive(
         Ok(changed(&id, Status::Running, Some(generation)))
     };
     answered_about(&id, answer.await)
-}
-
-/// The parameters of a recovery.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Recovering {
-    older: Option<String>,
-    force: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
 }
 
 async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {
