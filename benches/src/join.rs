@@ -16,8 +16,8 @@ use crate::stats::{median, noise, percent, spread};
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale, block_on};
 
-/// The name of the flow.
-const FLOW: &str = "join";
+/// The flows, which remember their requests or not. The bound is that of the first.
+const FLOWS: [(&str, bool); 2] = [("join", false), ("join-recorded", true)];
 const BRANCHES: usize = 2;
 /// The approximate size of a record that the store keeps, without its output, in bytes.
 const RECORD: usize = 150;
@@ -65,26 +65,36 @@ const PARTS: [Part; 8] = [
 async fn run(scale: Scale) -> Result<Report, Failure> {
     let rounds = Rounds::new(scale, (9, 200), (15, 700));
     let bodies: &[usize] = if scale.quick { &[32] } else { &[32, 10_000] };
-    let role = Role::Parallel { branches: BRANCHES, sync: false };
-    let stand = Stand::with(vec![(FLOW.to_owned(), role)]).await?;
-    let heads: Vec<&str> = ["body", "p50", "of floor", "floor"]
+    let role = |(name, records): (&str, bool)| (name.to_owned(), Role::Joined { branches: BRANCHES, records });
+    let stand = Stand::with(FLOWS.map(role).into()).await?;
+    let heads: Vec<&str> = ["records", "body", "p50", "of floor", "floor"]
         .into_iter()
         .chain(PARTS.iter().map(|part| part.name))
         .chain(["spread"])
         .collect();
     let mut table = Table::new(&heads);
     let (mut rows, mut spreads, mut worst) = (Vec::new(), Vec::new(), 0.0_f64);
-    for &body in bodies {
-        let measured = measure_body(&stand, body, rounds).await?;
+    let cases = FLOWS.iter().flat_map(|flow| bodies.iter().map(move |&body| (*flow, body)));
+    for ((name, records), body) in cases {
+        let measured = measure_body(&stand, name, body, rounds).await?;
         let us = |value: f64| format!("{value:.0} us");
-        let mut line = vec![bytes(body), us(measured.p50), format!("{:.2} x", measured.ratio), us(measured.floor)];
+        let with = if records { "on" } else { "off" };
+        let mut line = vec![
+            with.to_owned(),
+            bytes(body),
+            us(measured.p50),
+            format!("{:.2} x", measured.ratio),
+            us(measured.floor),
+        ];
         line.extend(measured.parts.iter().zip(&PARTS).map(|(value, part)| us(value * part.times)));
         line.push(percent(measured.spread));
         table.lines.push(line);
         spreads.push(measured.spread);
-        worst = worst.max(measured.ratio);
+        if !records {
+            worst = worst.max(measured.ratio);
+        }
         let mut row = |what: &str, value, unit, floor| {
-            rows.push(Row { name: format!("join-{body}b-{what}"), value, unit, floor, samples: rounds.count });
+            rows.push(Row { name: format!("{name}-{body}b-{what}"), value, unit, floor, samples: rounds.count });
         };
         row("p50", measured.p50, "us", Some(measured.floor));
         row("ratio", measured.ratio, "x", Some(1.0));
@@ -98,8 +108,9 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         "them. The floor is the sum of what it cannot do without, each measured alone: a request through the gateway; for the fork, its".to_owned(),
         "members in the store, and two envelopes on their way through the queue; two calls and their results in the store; the claim, the".to_owned(),
         "envelope of the join, its result and the end of the request in the store, and the callback. What happens at the same time in both".to_owned(),
-        "branches is measured twice at once. A write is a value created in the gateway's store through its API. Reads are not in the floor.".to_owned(),
-        format!("At worst {worst:.2} x the floor (at most 1.3)."),
+        "branches is measured twice at once. A write is a value created in the gateway's store through its API. Reads are not in the floor, and".to_owned(),
+        "neither is what is recorded of a request besides: its beginning and its place on the list, which `records=off` leaves out.".to_owned(),
+        format!("Without records, at worst {worst:.2} x the floor (at most 1.3)."),
         noise(&spreads),
     ];
     Ok(Report { title: "join: a fork of two branches, and their join".to_owned(), tables: vec![table], notes, rows })
@@ -114,10 +125,10 @@ struct JoinResults {
     spread: f64,
 }
 
-async fn measure_body(stand: &Stand, body: usize, rounds: Rounds) -> Result<JoinResults, Failure> {
-    let target = stand.target(FLOW, json_text(body)).answered_with(joined(BRANCHES, body));
+async fn measure_body(stand: &Stand, flow: &str, body: usize, rounds: Rounds) -> Result<JoinResults, Failure> {
+    let target = stand.target(flow, json_text(body)).answered_with(joined(BRANCHES, body));
     let pieces = Pieces::new(stand, body).await?;
-    let writes = Writes::new(stand, FLOW, body).await?;
+    let writes = Writes::new(stand, flow, body).await?;
     let (mut p50s, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut parts: [Vec<f64>; PARTS.len()] = Default::default();
     for round in 0..=rounds.count {

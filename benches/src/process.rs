@@ -230,7 +230,7 @@ pub(crate) fn parallel_flow(
     function: &Process,
     settings: &[(&str, &str)],
 ) -> Result<Process, Failure> {
-    let (command, port) = flow_command(&Role::Parallel { branches, sync: true }, function, settings)?;
+    let (command, port) = flow_command(&Role::Parallel { branches }, function, settings)?;
     Process::run(command, port)
 }
 

@@ -23,8 +23,10 @@ pub(crate) enum Role {
     Stored { calls: usize, sync: bool, records: bool },
     /// The same flow, which remembers its requests in the Redis server at this port.
     OnRedis { calls: usize, redis: u16 },
-    /// A flow with this number of branches, each of which is one call.
-    Parallel { branches: usize, sync: bool },
+    /// A flow with this number of synchronous branches, each of which is one call.
+    Parallel { branches: usize },
+    /// The same with asynchronous branches, whose join is in the gateway's store, and with records or without.
+    Joined { branches: usize, records: bool },
     /// A flow that calls the function asynchronously for each item of an array.
     ForEach,
     /// The branches by hand, with axum and our client.
@@ -56,7 +58,7 @@ impl Role {
 
     /// Whether it is a flow that uses the gateway's store.
     pub(crate) fn needs_store(&self) -> bool {
-        matches!(self, Role::Stored { .. } | Role::Parallel { sync: false, .. } | Role::ForEach)
+        matches!(self, Role::Stored { .. } | Role::Joined { .. } | Role::ForEach)
     }
 
     /// Runs until the process is killed or its parent is gone.
@@ -76,7 +78,8 @@ impl Role {
                 serve(faasflow_benches_deployed::flow(calls, sync)?)?
             }
             Role::OnRedis { calls, .. } => serve(faasflow_benches_deployed::flow(calls, false)?)?,
-            Role::Parallel { branches, sync } => serve(parallel(branches, sync)?)?,
+            Role::Parallel { branches } => serve(parallel(branches, true)?)?,
+            Role::Joined { branches, .. } => serve(parallel(branches, false)?)?,
             Role::ForEach => serve(for_each()?)?,
             Role::ParallelByHand { port, branches, function_port } => {
                 let url = function_url(function_port)?;

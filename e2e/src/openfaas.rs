@@ -11,6 +11,7 @@ mod invocations;
 mod photos;
 mod records;
 mod stand;
+mod ui;
 
 use stand::{Programs, Stand};
 
@@ -43,6 +44,7 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         graphs::run(&suite, &stand).await;
         faults::run(&suite, &stand).await;
         records::run(&suite, &stand).await;
+        ui::run(&suite, &stand, &programs).await;
         cli::run(&suite, &stand, &programs).await;
         if let Some(stand) = Arc::into_inner(stand) {
             stand.stop().await?;

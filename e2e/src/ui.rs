@@ -2,6 +2,7 @@
 
 mod browser;
 mod checks;
+mod elsewhere;
 mod stand;
 
 use std::path::{Path, PathBuf};

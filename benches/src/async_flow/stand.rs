@@ -82,7 +82,7 @@ impl Stand {
                 settings.push(("state_gateway_token", token(folder.path(), name).await?));
             }
             match role {
-                Role::Stored { records, .. } => {
+                Role::Stored { records, .. } | Role::Joined { records, .. } => {
                     settings.push(("records", if *records { "on" } else { "off" }.to_owned()));
                 }
                 Role::OnRedis { redis, .. } => {

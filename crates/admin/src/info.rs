@@ -15,6 +15,9 @@ pub struct Info {
     /// What runs its functions.
     #[serde(deserialize_with = "crate::null::as_default")]
     pub provider: Provider,
+    /// The address of Jaeger's pages, where traces can be looked at; `None` if the gateway was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<String>,
     /// Its version.
     #[serde(deserialize_with = "crate::null::as_default")]
     pub version: Version,

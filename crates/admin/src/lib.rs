@@ -42,8 +42,9 @@ pub use logs::{LOG_DROPPED, LogLine};
 pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
 pub use requests::{
-    FlowRequest, Found, FoundBy, Members, Output, Place, PlaceStatus, REQUESTS_VERSION, RecoveredRequest, Recovery,
-    RequestChange, RequestList, RequestProblem, RequestReason, RequestStatus, RequestSummary, UnrecoveredRequest,
+    Attempt, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus, REQUEST_HEADERS,
+    REQUESTS_VERSION, RecoveredRequest, Recovery, RequestChange, RequestList, RequestProblem, RequestReason,
+    RequestStatus, RequestSummary, UnrecoveredRequest,
 };
 pub use routes::{ROUTES, Route};
 pub use secrets::{Secret, SecretName};

@@ -38,6 +38,12 @@ pub const REQUESTS: &str = "/system/flows/{flow}/requests";
 pub const REQUEST: &str = "/system/flows/{flow}/requests/{id}";
 /// The result of a request.
 pub const RESULT: &str = "/system/flows/{flow}/requests/{id}/result";
+/// What a place of a request begins with, or the request itself.
+pub const INPUT: &str = "/system/flows/{flow}/requests/{id}/input";
+/// The output of a place.
+pub const OUTPUT: &str = "/system/flows/{flow}/requests/{id}/output";
+/// The answer of a function that made a place fail.
+pub const ANSWER: &str = "/system/flows/{flow}/requests/{id}/answer";
 /// Pauses a request.
 pub const PAUSE: &str = "/system/flows/{flow}/requests/{id}/pause";
 /// Makes a request go on that was paused.

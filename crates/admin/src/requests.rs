@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the answers in this module. Each answer names its version, and later versions only add fields.
 pub const REQUESTS_VERSION: u32 = 1;
 
+/// The headers of requests below [`REQUESTS`](crate::paths::REQUESTS) that reach the flow. A gateway passes on no others.
+pub const REQUEST_HEADERS: [&str; 4] = ["prefer", "if-none-match", "accept", "content-type"];
+
 /// What has become of a request: the answer of [`REQUEST`](crate::paths::REQUEST).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,6 +41,9 @@ pub struct FlowRequest {
     /// Why it failed, was recovered or is parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
+    /// The id of its trace, in hexadecimal digits; absent if it is not traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// Its places, in the order in which they began. The items of a for-each that have ended are not listed, but counted in
     /// [`members`](Place::members). Only the first 20 that failed are listed too.
     pub places: Vec<Place>,
@@ -117,17 +123,35 @@ pub struct Place {
     pub steps: Vec<String>,
     /// How far it is.
     pub status: PlaceStatus,
+    /// The id of its invocation, with which the queue lists it. The first place has that of the call that began the request, which is
+    /// not recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// When the envelope of the delivery that ended was put into the queue, in milliseconds since the Unix epoch; absent if that is not
+    /// known, or if it came from no queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued_ms: Option<u64>,
     /// When it began, in milliseconds since the Unix epoch; absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_ms: Option<u64>,
     /// When it ended, in milliseconds since the Unix epoch; absent before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done_ms: Option<u64>,
+    /// When the delivery that ended began, in milliseconds since the Unix epoch. It differs from [`began_ms`](Place::began_ms) if
+    /// deliveries before it were given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_began_ms: Option<u64>,
     /// How often it was delivered. More than 1 means that deliveries were given up and came again.
     pub attempts: u32,
+    /// The deliveries that were given up, in order: the last 20 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<Attempt>,
     /// Why it failed, or why its last delivery was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
+    /// The answer of the function that made it fail, if that is why, and if it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<FunctionAnswer>,
     /// What is recorded of its output, once it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
@@ -137,6 +161,36 @@ pub struct Place {
     /// The items or branches that come after it, if it ended at a for-each or a graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+}
+
+/// A delivery of a place that was given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When it began, in milliseconds since the Unix epoch; absent if its process died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
+    /// When it was given up, or when that was noticed, in milliseconds since the Unix epoch.
+    pub given_up_ms: u64,
+    /// Why it was given up, as text for people.
+    pub text: String,
+    /// The code of that reason, such as `FF0405`.
+    pub code: String,
+}
+
+/// The answer of a function, without its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FunctionAnswer {
+    /// Its status.
+    pub status: u16,
+    /// The size of its body, in bytes. Only the first 64 KiB are kept.
+    pub bytes: u64,
+    /// Its content type, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// How far a place is.

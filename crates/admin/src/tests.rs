@@ -61,6 +61,8 @@ fn samples() -> BTreeMap<&'static str, Value> {
     };
     let reason =
         || RequestReason { place: Some(text()), step: Some(1), name: Some(text()), text: text(), code: Some(text()) };
+    let attempt = || Attempt { began_ms: Some(1), given_up_ms: 1, text: text(), code: text() };
+    let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
     let place = || Place {
         place: text(),
         path: vec![text()],
@@ -68,10 +70,15 @@ fn samples() -> BTreeMap<&'static str, Value> {
         phase: 1,
         steps: vec![text()],
         status: PlaceStatus::Retrying,
+        call_id: Some(text()),
+        queued_ms: Some(1),
         began_ms: Some(1),
         done_ms: Some(1),
+        last_began_ms: Some(1),
         attempts: 1,
+        given_up: vec![attempt()],
         reason: Some(reason()),
+        answer: Some(function_answer()),
         output: Some(Output { bytes: 1, content_type: Some(text()) }),
         chosen: Some(text()),
         members: Some(Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 }),
@@ -136,7 +143,16 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ),
         ("Removal", value(&Removal { function_name: text(), namespace: Some(text()) })),
         ("Scaling", value(&Scaling { replicas: 1 })),
-        ("Info", value(&Info { arch: text(), limits: Some(limits()), provider: provider(), version: version() })),
+        (
+            "Info",
+            value(&Info {
+                arch: text(),
+                limits: Some(limits()),
+                provider: provider(),
+                traces: Some(text()),
+                version: version(),
+            }),
+        ),
         (
             "ProviderInfo",
             value(&ProviderInfo {
@@ -238,9 +254,12 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 ended_ms: Some(1),
                 keys: vec![text()],
                 reason: Some(reason()),
+                trace_id: Some(text()),
                 places: vec![place()],
             }),
         ),
+        ("Attempt", value(&attempt())),
+        ("FunctionAnswer", value(&function_answer())),
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),
         ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     New(New),
     /// Build the functions of a stack.yml and run them on a local gateway
     Up(Up),
+    /// Show the flows of any gateway in a browser
+    Ui(Ui),
     /// Call a function: send standard input, print the answer
     Invoke(Invoke),
     /// Show what functions logged, for one request or for one function
@@ -113,6 +115,9 @@ pub(crate) struct Up {
     /// Run functions for the OpenFaaS gateway at this address, as its provider; functions call that gateway
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) behind: Option<String>,
+    /// The address of Jaeger's pages, such as http://127.0.0.1:16686; the dashboard links each request to its trace there
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) traces: Option<String>,
     /// Where to keep the queue, secrets and deployed functions [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -134,6 +139,19 @@ pub(crate) struct Up {
     /// How often to try an asynchronous call; after that, it is kept as a dead letter (see `faasflow queue`)
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count::<u32>)]
     pub(crate) queue_attempts: u32,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = examples::UI)]
+pub(crate) struct Ui {
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+    /// Sign with this key, or with that in @FILE; needed for any other gateway than that of `faasflow up`
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The port of the pages; 0 means any free port [default: 8090, or any free port if that is taken]
+    #[arg(long, short, value_parser = port)]
+    pub(crate) port: Option<u16>,
 }
 
 #[derive(Args, Debug)]

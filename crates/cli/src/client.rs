@@ -90,9 +90,9 @@ impl Client {
         method: Method,
         path: &str,
         headers: HeaderMap,
-        body: Bytes,
+        body: impl Into<Body>,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::new(Body::from(body));
+        let mut request = Request::new(body.into());
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.base).parse().map_err(|error| {
             Failure::unusable(code::BAD_PATH, format!("`{path}` is not a path"))

@@ -74,6 +74,14 @@ impl Failure {
         matches!(self, Failure::Problems { problems, .. } if problems.iter().any(|problem| problem.code() == code))
     }
 
+    /// The code of the first problem.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Failure::Closed => None,
+            Failure::Problems { problems, .. } => problems.first().map(Problem::code),
+        }
+    }
+
     fn map(self, change: impl FnOnce(Problem) -> Problem) -> Failure {
         match self {
             Failure::Closed => Failure::Closed,

@@ -127,7 +127,7 @@ async fn wait_for_result(
         None => FlowApi::unsigned(client),
     };
     wait::until_end(&api, flow, id, deadline).await?;
-    result::fetch(&api, flow, id, None, RESULT_ATTEMPTS).await
+    result::fetch(&api, flow, id, result::Form::Bytes(None), RESULT_ATTEMPTS).await
 }
 
 /// Prints a hint, to people only.

@@ -33,6 +33,7 @@ mod queue;
 mod requests;
 mod screen;
 mod signing_key;
+mod ui;
 mod up;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Up(up) => up::run(up).await,
+            Command::Ui(ui) => ui::run(ui).await,
             Command::New(new) => new::run(&new),
             Command::Invoke(invoke) => invoke::run(invoke).await,
             Command::Logs(logs) => logs::run(logs).await,

@@ -39,7 +39,10 @@ pub(crate) async fn run(requests: Requests) -> Result<(), Failure> {
         None => list::run(&context, &requests.list).await,
         Some(RequestsCommand::List(list)) => list::run(&context, &list).await,
         Some(RequestsCommand::Show { request, json }) => show::run(&context, &request, json).await,
-        Some(RequestsCommand::Result { request, output }) => result::run(&context, &request, output.as_deref()).await,
+        Some(RequestsCommand::Result { request, output, json }) => {
+            let form = if json { result::Form::Json } else { result::Form::Bytes(output.as_deref()) };
+            result::run(&context, &request, form).await
+        }
         Some(RequestsCommand::Wait { request, timeout, json }) => wait::run(&context, &request, timeout, json).await,
         Some(RequestsCommand::Pause(which)) => change::run(&context, &which, change::Change::Pause).await,
         Some(RequestsCommand::Resume(which)) => change::run(&context, &which, change::Change::Resume).await,

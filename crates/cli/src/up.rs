@@ -27,6 +27,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.upstream_timeout = up.upstream_timeout;
     options.basic_auth = up.basic_auth;
     options.behind = up.behind;
+    options.traces = up.traces;
     options.max_inflight_requests = up.max_inflight_requests;
     options.max_inflight_bytes = up.max_inflight_bytes;
     if up.no_containers {

@@ -333,6 +333,7 @@ codes! {
     NOT_CHANGED = "FF0930", "a flow refuses to change a request";
     NEEDS_YES = "FF0931", "nobody can be asked whether to go on";
     REQUEST_FAILED = "FF0932", "a request has failed or was stopped";
+    NOT_AT_THIS_GATEWAY = "FF0933", "the gateway does not have what a page shows";
 
     // 10: container engines.
     NO_CONTAINER_ENGINE = "FF1001", "no container engine was found";

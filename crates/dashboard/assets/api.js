@@ -9,8 +9,31 @@ export class Refused extends Error {
   }
 }
 
+/** Why `faasflow ui` cannot ask its gateway. */
+export class Away extends Error {}
+
 /** Whether the gateway did not answer at all. */
 export const isAway = (error) => !(error instanceof Refused) && error.name !== "AbortError";
+
+/** What to say about an error. */
+export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
+
+/** What to say if the gateway did not answer. */
+export const awayWords = (error) => (error instanceof Away ? `${error.message[0].toUpperCase()}${error.message.slice(1)}.` : "The gateway does not answer.");
+
+// `faasflow ui` answers 502 with one of these codes if no gateway answers, or none that it can use.
+const NOT_REACHED = ["FF0901", "FF0902", "FF0903", "FF0904"];
+// It answers with this code if the gateway does not have what a page asks for.
+const NOT_THERE = "FF0933";
+
+/** Whether the gateway does not have what was asked for. The message is a sentence that says so. */
+export const isAbsent = (error) => error.code === NOT_THERE;
+
+/** Makes what the gateway does not have an answer: `{ absent }` with a sentence. */
+export function orAbsent(error) {
+  if (isAbsent(error)) return { absent: error.message };
+  throw error;
+}
 
 export const flowPath = (flow) => `/system/flows/${encodeURIComponent(flow)}`;
 export const requestPath = (flow, id) => `${flowPath(flow)}/requests/${encodeURIComponent(id)}`;
@@ -23,7 +46,9 @@ async function refusal(answer) {
   } catch {
     // A refusal of the gateway is a line of text.
   }
-  return new Refused(answer.status, reason || `the answer was ${answer.status}`, answer.headers.get("X-Faasflow-Error-Code"));
+  const code = answer.headers.get("X-Faasflow-Error-Code");
+  if (answer.status === 502 && NOT_REACHED.includes(code)) return new Away(reason);
+  return new Refused(answer.status, reason || `the answer was ${answer.status}`, code);
 }
 
 /** The whole URL of a path. The URL of the page may have a user and a password, with which browsers refuse to send requests. */
@@ -38,6 +63,21 @@ async function send(path, options) {
 /** The JSON at a path. */
 export async function get(path, signal) {
   return (await send(path, { signal })).json();
+}
+
+/** The answer of a path. A refusal is an error. */
+export const ask = (path, signal) => send(path, { signal });
+
+/** The same for what a page asks for only once: if the gateway does not answer, it is asked again. */
+export async function getOnce(path, signal) {
+  for (;;) {
+    try {
+      return await get(path, signal);
+    } catch (error) {
+      if (!isAway(error) || signal.aborted) throw error;
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
 }
 
 /** The answer itself, whatever its status. */

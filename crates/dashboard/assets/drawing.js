@@ -1,7 +1,7 @@
 // Draws a flow from the positions that the gateway gives.
 
 import { s, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, look } from "./format.js";
 
 const FRAMES = ["phase", "graph", "branch", "foreach", "flow"];
 const MARGIN = 8;
@@ -84,54 +84,73 @@ function edge({ points, queue, arrow }) {
   ];
 }
 
-/** The worst comes first: it is what one wants to see of several places of one phase. */
-const ORDER = ["failed", "retrying", "running", "recovered", "replied", "done"];
+/** What one wants to see of several places of one phase comes first. */
+const ORDER = ["failed", "retrying", "running", "waiting", "stopped", "recovered", "replied", "done"];
+
+/** In a request that has succeeded, what was stopped was not needed. */
+function worse(request) {
+  const order = ["success", "recovered"].includes(request?.status)
+    ? [...ORDER.filter((status) => status !== "stopped"), "stopped"] : ORDER;
+  const rank = (status) => (order.includes(status) ? order.indexOf(status) : order.length);
+  return (one, other) => (rank(other) < rank(one) ? other : one);
+}
 
 function colour(of, marks, request) {
+  const worst = worse(request);
   const byPhase = new Map();
   for (const place of request?.places ?? []) {
-    const phase = byPhase.get(place.phase) ?? { places: 0, done: 0, status: "done" };
+    const phase = byPhase.get(place.phase) ?? { places: 0, done: 0, status: place.status };
     phase.places += 1;
     if (["done", "recovered", "replied"].includes(place.status)) phase.done += 1;
-    if (ORDER.indexOf(place.status) < ORDER.indexOf(phase.status)) phase.status = place.status;
+    phase.status = worst(phase.status, place.status);
     byPhase.set(place.phase, phase);
   }
   const failed = request?.reason?.step;
   const frames = of.shapes.filter((shape) => shape.phase !== undefined);
-  const items = itemsOf(of, frames, byPhase, request);
+  const items = itemsOf(of, frames, byPhase, request, worst);
   of.shapes.forEach((shape, index) => {
     const element = marks.get(index);
     const frame = shape.phase !== undefined ? shape : frames.findLast((frame) => inside(shape, frame));
-    const phase = shape.step !== undefined || shape.phase !== undefined ? byPhase.get(frame?.phase) : undefined;
+    const isPart = shape.step !== undefined || shape.phase !== undefined;
+    const phase = isPart ? byPhase.get(frame?.phase) : undefined;
     const status = shape.step !== undefined && shape.step === failed ? "failed" : phase?.status;
-    const isLater = request && (shape.step !== undefined || shape.phase !== undefined) && !phase;
+    const isLater = request && isPart && !phase;
     element.setAttribute("class", `shape ${shape.kind}${status ? ` at-${status}` : ""}${isLater ? " later" : ""}`);
+    const word = status ? look(status)[1] : isLater ? "Not begun" : "";
+    setText(element.querySelector("title"), [shape.name, isPart ? word : ""].filter(Boolean).join(": "));
     const told = element.querySelector(".told");
-    const number = items.get(shape) ?? (phase && phase.places > 1 && shape.phase !== undefined ? [phase.done, phase.places] : null);
-    if (told) setText(told, number ? `${count(number[0])} of ${count(number[1])} done` : "");
+    const counts = items.get(shape) ?? (phase && phase.places > 1 && shape.phase !== undefined
+      ? { done: phase.done, all: phase.places } : null);
+    if (told) setText(told, counts ? inNumbers(counts) : "");
   });
+}
+
+/** How many items are done, and what is to be known about the others. */
+function inNumbers({ all, done, failed = 0, running = 0 }) {
+  const more = failed > 0 ? `, ${count(failed)} failed` : running > 0 && running < all - done ? `, ${count(running)} in progress` : "";
+  return more ? `${count(done)}/${count(all)} done${more}` : `${count(done)} of ${count(all)} done`;
 }
 
 const inside = (shape, frame) => shape.x >= frame.x && shape.y >= frame.y
   && shape.x + shape.width <= frame.x + frame.width && shape.y + shape.height <= frame.y + frame.height;
 
 /**
- * How many items of each for-each are done, and how many there are. Items that have ended are not among the places, but are counted at
- * the place that began them. So the phases in a for-each without any get their state from that place.
+ * How many items of each for-each there are, and what has become of them. Items that have ended are not among the places, but are
+ * counted at the place that began them. So the phases in a for-each without any get their state from that place.
  */
-function itemsOf(of, frames, byPhase, request) {
+function itemsOf(of, frames, byPhase, request, worst) {
   const items = new Map();
   for (const shape of of.shapes.filter((shape) => shape.kind === "foreach")) {
     const phases = frames.filter((frame) => inside(frame, shape)).map((frame) => frame.phase);
     const began = (request?.places ?? []).filter((place) => place.members && place.phase < Math.min(...phases));
     const last = Math.max(...began.map((place) => place.phase));
-    const counted = { all: 0, done: 0, failed: 0, running: 0 };
+    const counted = { all: 0, waiting: 0, running: 0, done: 0, failed: 0, stopped: 0 };
     for (const place of began.filter((place) => place.phase === last)) {
-      for (const name of Object.keys(counted)) counted[name] += place.members[name];
+      for (const name of Object.keys(counted)) counted[name] += place.members[name] ?? 0;
     }
     if (counted.all === 0) continue;
-    items.set(shape, [counted.done, counted.all]);
-    const status = counted.running > 0 ? "running" : counted.failed > 0 ? "failed" : "done";
+    items.set(shape, counted);
+    const status = ["waiting", "running", "done", "failed", "stopped"].filter((name) => counted[name] > 0).reduce(worst);
     for (const phase of phases) {
       if (!byPhase.has(phase)) byPhase.set(phase, { places: 0, done: 0, status });
     }

@@ -50,6 +50,7 @@ export function bytes(size) {
 
 /** How a status looks, and what it is called. */
 const STATUSES = {
+  waiting: ["warn", "Waiting"],
   running: ["busy", "Running"],
   retrying: ["warn", "Retrying"],
   paused: ["warn", "Paused"],
@@ -67,8 +68,10 @@ export const look = (status) => STATUSES[status] ?? ["quiet", status];
 export const isEnd = (status) => ["success", "recovered", "failure", "stopped"].includes(status);
 
 /** The path of branches and items of a place, in words. */
-export const within = (path) =>
-  path.map((name) => (name.startsWith("#") ? `item ${name.slice(1)}` : name)).join(" › ");
+export const within = (path) => path.map((name) => name.replace(/^item-(\d+)$/, "item $1")).join(" › ");
+
+/** Whether a place has not ended, and may still end. */
+export const isOpen = (place) => ["waiting", "running", "retrying"].includes(place.status);
 
 /** The names of steps, without the marks that they have in messages. */
 export const steps = (place) => place.steps.map((name) => name.replaceAll("`", "")).join(", ") || `phase ${place.phase}, without steps`;

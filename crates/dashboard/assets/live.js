@@ -1,6 +1,6 @@
 // Asks again and again while a page is in front.
 
-import { isAway } from "./api.js";
+import { awayWords, isAway } from "./api.js";
 import { put } from "./dom.js";
 
 const trouble = document.getElementById("trouble");
@@ -17,7 +17,7 @@ export function say(text) {
 
 function awayFor(error) {
   trouble.hidden = error === null;
-  put(trouble, error === null ? "" : "The gateway does not answer. What you see is from before; the page tries again by itself.");
+  put(trouble, error === null ? "" : `${awayWords(error)} What you see is from before; the page tries again by itself.`);
 }
 
 const wait = (ms, signal, now) => new Promise((done) => {

@@ -89,8 +89,8 @@ find.addEventListener("submit", async (event) => {
       go(`/ui/flows/${encodeURIComponent(known[0])}/requests/${encodeURIComponent(id)}`);
       return;
     }
-    const letters = await api.get("/system/queue/dead-letters?limit=1000");
-    const dead = letters.find((letter) => letter.call_id === id);
+    const letters = await api.get("/system/queue/dead-letters?limit=1000").catch(api.orAbsent);
+    const dead = !letters.absent && letters.find((letter) => letter.call_id === id);
     if (dead) {
       findId.value = "";
       go(`/ui/queue/dead-letters/${dead.id}`);
@@ -98,7 +98,7 @@ find.addEventListener("submit", async (event) => {
     }
     go(`/ui/requests?id=${encodeURIComponent(id)}`);
   } catch (error) {
-    say(api.isAway(error) ? "The gateway does not answer." : error.message);
+    say(api.told(error));
   }
 });
 

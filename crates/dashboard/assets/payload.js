@@ -78,7 +78,7 @@ function tree(of, name, depth) {
     }
   };
   fold.addEventListener("toggle", () => { if (fold.open && shown === 0) more(); });
-  if (depth < 2 && entries.length <= 50) {
+  if (depth < 3 && entries.length <= 50) {
     more();
     fold.open = true;
   }

@@ -1,8 +1,10 @@
-//! The dashboard of the local gateway: pages in which people see functions, flows, requests and the queue.
+//! The dashboard: pages in which people see functions, flows, requests and the queue.
 //!
-//! A page is an empty shell. Its scripts read the admin API of the same gateway and show what they get as text. The crate serves
-//! the shell and the scripts, and knows nothing of the gateway. `docs/decisions/0033-the-dashboard.md` says why.
+//! A page is an empty shell. Its scripts read the admin API of the server that serves the page, and show what they get as
+//! text. The crate serves the shell and the scripts, and decides which web pages may use a server: [`OwnPages`]. It knows
+//! nothing of the servers, which are the local gateway and `faasflow ui`. `docs/decisions/0033-the-dashboard.md` says why.
 
+mod access;
 mod assets;
 
 use axum::Router;
@@ -16,6 +18,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 
+pub use access::{OwnPages, forbid_scripts, is_change_by_page, is_local};
 use assets::Asset;
 
 /// The path of the first page.

@@ -4,24 +4,13 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
+pub(crate) use faasflow_http::refusal;
 use faasflow_http::{NoRoom, drain};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 /// Marks answers that come from the gateway instead of the function, as OpenFaaS's gateway and providers mark theirs.
 pub(crate) const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
-
-/// A refusal: one line of text, and the code of the error in a header.
-///
-/// Every refusal of this crate is made here, so none can be without a code.
-pub(crate) fn refusal(status: StatusCode, code: Code, text: impl Into<String>) -> Response {
-    let mut response = Response::new(Body::from(text.into() + "\n"));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
-    response
-}
 
 /// A refusal of a call, marked with [`INTERNAL`].
 pub(crate) fn internal(status: StatusCode, code: Code, text: impl Into<String>) -> Response {

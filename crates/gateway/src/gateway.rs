@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_dashboard::OwnPages;
 use faasflow_http::{Budget, HttpClient, Limits, MOST_HEADERS, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -28,7 +29,7 @@ use crate::functions::storage::Storage;
 use crate::functions::watch_sources::Sources;
 use crate::functions::{FunctionContext, Functions, Unavailable, Upstream, build};
 use crate::http::system::functions::Reports;
-use crate::http::system::guard::{Credentials, Guard, page_token};
+use crate::http::system::guard::{Credentials, Guard};
 use crate::http::system::info::About;
 use crate::http::system::logs::LogSources;
 use crate::http::system::metrics::Gauges;
@@ -72,6 +73,8 @@ pub struct GatewayOptions {
     pub basic_auth: bool,
     /// The address of the gateway in front, if this one is its provider. Functions use that gateway instead of this one.
     pub behind: Option<String>,
+    /// The address of Jaeger's pages, to which the dashboard links.
+    pub traces: Option<String>,
     /// The most calls in flight; by default as many as fit into the memory.
     pub max_inflight_requests: Option<usize>,
     /// The most bytes of bodies in memory; by default half of the gateway's share of the memory.
@@ -107,6 +110,7 @@ impl GatewayOptions {
             grace: Duration::from_secs(10),
             basic_auth: false,
             behind: None,
+            traces: None,
             max_inflight_requests: None,
             max_inflight_bytes: None,
             engine: EngineChoice::Find,
@@ -224,15 +228,16 @@ impl GatewayOptions {
             deployments: deployments.clone(),
             reports: Arc::new(Reports { metrics: metrics.clone(), containers: containers.clone() }),
             guard: Arc::new(Guard {
+                pages: OwnPages::new(credentials.is_some()),
                 credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
                 local: address.ip().is_loopback(),
                 behind: self.behind.is_some(),
-                page_token: page_token(),
             }),
             about: Arc::new(About {
                 commit: self.commit,
                 max_async_body: self.queue.max_body,
                 upstream_timeout: self.upstream_timeout,
+                traces: self.traces,
             }),
             secrets: Arc::new(SecretFiles { folder: secrets, containers: containers.clone() }),
             logs: Arc::new(LogSources { functions: functions.clone(), journal, silent: stop.listening.clone() }),

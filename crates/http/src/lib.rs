@@ -13,6 +13,7 @@ mod decode;
 mod files;
 mod memory;
 mod read;
+mod refusal;
 mod server;
 mod stall;
 
@@ -31,6 +32,7 @@ pub use clock::now_ms;
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
 pub use memory::memory_limit;
+pub use refusal::refusal;
 pub use server::{App, Peer, ServerOptions, serve};
 
 /// The largest head of a request or an answer: 1 MiB, like the default of Go's `net/http`.

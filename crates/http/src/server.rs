@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::{code, headers};
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, EXPECT, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,7 +24,7 @@ use self::explain::{Explain, Limits};
 use self::heads::{Heads, InFlight, PendingHead};
 use self::refuse::{CountedStream, TurnAway};
 use super::stall::WriteStall;
-use crate::{LARGEST_HEAD, MOST_HEADERS, drain, file_limit, memory_limit};
+use crate::{LARGEST_HEAD, MOST_HEADERS, drain, file_limit, memory_limit, refusal};
 
 mod answer;
 mod check;
@@ -307,10 +306,7 @@ async fn refuse((status, code, text): Refusal, request: Request<Incoming>) -> Re
     let expected = parts.headers.remove(EXPECT).map(|value| (EXPECT, value));
     drop(parts);
     drain(&expected.into_iter().collect(), body).await;
-    let mut response = Response::new(Body::from(format!("{text}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let mut response = refusal(status, code, text);
     if is_http1 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,7 +1,7 @@
 //! How one delivery ended.
 
 use faasflow_core::code::Code;
-use faasflow_core::definition::{HIDDEN, Secrets, Shown};
+use faasflow_core::definition::Secrets;
 use faasflow_core::machine::Outage;
 use faasflow_core::{Outcome, Payload};
 use http::StatusCode;
@@ -45,11 +45,7 @@ impl Conclusion {
     /// The same for an answer that is shown to people.
     pub(crate) fn masked(self, secrets: &Secrets) -> Conclusion {
         let Conclusion::Ended(outcome, payload, code) = self else { return self };
-        let payload = match secrets.mask(&payload) {
-            Shown::Payload(payload) => payload,
-            _ => Payload::new(HIDDEN).with_content_type("text/plain; charset=utf-8"),
-        };
-        Conclusion::Ended(outcome, payload, code)
+        Conclusion::Ended(outcome, secrets.shown(&payload), code)
     }
 
     /// The code of the error that the answer reports, if any.

@@ -10,4 +10,4 @@ mod tests;
 
 pub use forwarder::{Forward, ForwardError, Forwarder};
 pub(crate) use post::GatewayForwarder;
-pub(crate) use seal::{NoPayload, NotForwarded, Onward, PAYLOAD_GONE, envelope};
+pub(crate) use seal::{NoPayload, NotForwarded, Onward, PAYLOAD_GONE, call_id, envelope};

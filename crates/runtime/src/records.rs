@@ -13,6 +13,7 @@ mod listening;
 mod not_done;
 mod openapi;
 mod parameters;
+mod payloads;
 mod post;
 mod prefer;
 mod progress;

@@ -1,5 +1,6 @@
 //! Requests that are remembered in the backend.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
@@ -32,6 +33,10 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
     suite.check("records: requests of all outcomes leave nothing that never expires", left(backend.clone())).await;
     let restarted_name = "records: killed and started again in the middle of 20 requests: none is executed twice";
     suite.check(restarted_name, restarted(backend.clone())).await;
+    suite
+        .check("records: away for half a minute: told, nothing is lost, nothing ends wrongly", away(backend.clone()))
+        .await;
+    suite.check("records: slow: 20 requests end rightly", slow(backend.clone())).await;
     if !backend.is_minio() {
         let name = "records: all data is lost in the middle of requests: they end rightly or not at all, and new ones are served";
         suite.check(name, emptied(backend.clone())).await;
@@ -355,6 +360,65 @@ async fn restarted(backend: Arc<Backend>) -> Result<(), String> {
     for number in 0..20 {
         succeeded(&kit, &format!("killed-{number}"), "x").await?;
     }
+    called(&kit, [20, 20, 20])
+}
+
+/// It is away for much longer than a delivery may take. Requests in progress wait for it, and new ones are refused.
+async fn away(backend: Arc<Backend>) -> Result<(), String> {
+    let kit = kit(chain(&backend), "away").setting("write_timeout", "4s").start().await;
+    kit.hold_queue();
+    let ids: Vec<String> = (0..10).map(|number| format!("away-{number}")).collect();
+    for id in &ids {
+        start(&kit, id, "x").await?;
+    }
+    backend.kill().await?;
+    let killed = Instant::now();
+    kit.release_queue();
+    let refused = kit.request("x").header(headers::REQUEST_ID, "away-new").answer().await;
+    tokio::time::sleep(Duration::from_secs(30).saturating_sub(killed.elapsed())).await;
+    backend.again().await?;
+    expect(refused.status == 503 && refused.header("retry-after").is_some(), || {
+        format!("a new request was answered with {}: {}", refused.status, refused.text())
+    })?;
+    start(&kit, "away-new", "x").await?;
+    for id in ids.iter().map(String::as_str).chain(["away-new"]) {
+        succeeded(&kit, id, "x").await?;
+    }
+    // A function may be called again if its result could not be recorded. Then it has the same key.
+    for name in FUNCTIONS {
+        let calls = kit.calls(name);
+        let keys: BTreeSet<&str> = calls.iter().filter_map(|call| call.header("idempotency-key")).collect();
+        expect(keys.len() == 11, || format!("`{name}` was called with {} keys, and not with 11", keys.len()))?;
+    }
+    Ok(())
+}
+
+/// It answers nothing for most of the time.
+async fn slow(backend: Arc<Backend>) -> Result<(), String> {
+    let kit = kit(chain(&backend), "slow").start().await;
+    let is_over = AtomicBool::new(false);
+    let requests = async {
+        let ids: Vec<String> = (0..20).map(|number| format!("slow-{number}")).collect();
+        let all = try_join_all(ids.iter().map(async |id| {
+            start(&kit, id, "x").await?;
+            succeeded(&kit, id, "x").await
+        }));
+        let ended = all.await;
+        is_over.store(true, SeqCst);
+        ended
+    };
+    let slowing = async {
+        while !is_over.load(SeqCst) {
+            backend.freeze(true).await?;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            backend.freeze(false).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok::<_, String>(())
+    };
+    let (ended, slowed) = tokio::join!(requests, slowing);
+    slowed?;
+    ended?;
     called(&kit, [20, 20, 20])
 }
 

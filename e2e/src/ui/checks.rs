@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Tab};
+use super::elsewhere::{self, Narrow};
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -47,12 +48,17 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "a request is paused, resumed and stopped" => control,
         "requests are filtered by the URL, and many are stopped and redriven at once" => many,
         "a live list keeps what is selected, and the URL what is filtered and open" => steady,
+        "a place shows its input, its output and its log" => payloads,
         "a dead letter is shown with its last answer and put back" => dead_letters,
         "payloads and log lines of others are shown as text" => hostile,
         "a list of a thousand requests stays usable" => crowd,
         "the items of a for-each are counted, and failed ones are listed" => items,
+        "each attempt is seen, and why a request does not go on" => retried,
+        "long waits do not crush the bars, and what is lost is called so" => hours,
+        "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
         "a gateway with a password shows its pages to those who know it" => password,
+        "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,
     );
 }
@@ -135,6 +141,12 @@ async fn start(visit: &Visit) -> Result<(), String> {
         .await?;
     tab.click("button", "Show the place").await?;
     tab.until("its place is in the URL", "new URLSearchParams(location.search).has('place')").await?;
+    // What it failed with, beside what made it fail.
+    for text in ["Answer with status 500", "no courier answers", "Download it"] {
+        tab.shows(text).await?;
+    }
+    let input = r#"/left"?: ?7/.test(document.querySelector('.sides').innerText)"#;
+    tab.until("the input of the failed place is shown", input).await?;
     visit.seen("request-failed").await?;
     // For the guide.
     for colours in ["light", "dark"] {
@@ -171,20 +183,32 @@ async fn control(visit: &Visit) -> Result<(), String> {
     visit.stand.file("slow", true)?;
     visit.stand.order("order-2").await?;
     visit.go("/ui/flows/orders/requests/order-2").await?;
-    tab.shows("It is at function pack").await?;
+    tab.shows("function pack is being executed.").await?;
+    tab.until("its bar grows", "document.querySelector('.timeline .at-running') !== null").await?;
     visit.seen("request-running").await?;
     tab.click("button", "Pause").await?;
     tab.shows("Somebody has paused it").await?;
-    tab.click("button", "Resume").await?;
+    tab.shows("function pack had begun before and is brought to its end; nothing else begins.").await?;
+    tab.until("its place waits", "document.querySelectorAll('svg.flow .call.at-waiting').length === 1").await?;
+    tab.shows("Waiting").await?;
+    visit.seen("request-paused").await?;
     visit.stand.file("slow", false)?;
+    tab.shows("1 place waits until somebody resumes it.").await?;
+    tab.click("button", "Resume").await?;
     visit.stand.until("orders", "order-2", "success").await?;
     tab.shows("Succeeded").await?;
     visit.stand.file("slow", true)?;
     visit.stand.order("order-3").await?;
     visit.go("/ui/flows/orders/requests/order-3").await?;
+    tab.shows("function pack is being executed.").await?;
     tab.click("button", "Stop").await?;
     tab.click("dialog button", "Stop").await?;
-    tab.shows("Somebody stopped it").await
+    tab.shows("Somebody stopped it").await?;
+    let stopped = "document.querySelectorAll('svg.flow .call.at-stopped').length === 1";
+    tab.until("the place that did not end is stopped", stopped).await?;
+    tab.click(".timeline summary", "Stopped").await?;
+    tab.shows("It was stopped with the request; it may never have begun.").await?;
+    visit.seen("request-stopped").await
 }
 
 async fn many(visit: &Visit) -> Result<(), String> {
@@ -257,6 +281,10 @@ async fn items(visit: &Visit) -> Result<(), String> {
         "document.querySelectorAll('svg.flow .call.at-failed').length === 1",
     )
     .await?;
+    // From the failed item to what it failed with.
+    tab.click(".timeline summary", "item 13").await?;
+    tab.shows("Answer with status 500").await?;
+    tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
     visit.seen("request-items").await
 }
 
@@ -324,6 +352,103 @@ async fn dead_letters(visit: &Visit) -> Result<(), String> {
     tab.shows("There are none.").await
 }
 
+/// A function dies until a file is gone, so the queue gives its phase up.
+async fn retried(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    stand.file("brittle", true)?;
+    stand.post("/async-function/fragile", &[("x-faasflow-request-id", "fragile-1")], b"17").await?.expect(202)?;
+    visit.go("/ui/flows/fragile/requests/fragile-1").await?;
+    let given_up = "/given up, because|gave it up after/.test(document.querySelector('.now').innerText)";
+    tab.until("the page says why the first attempt was given up", given_up).await?;
+    tab.until("that attempt has a bar of its own", "document.querySelectorAll('.timeline .at-gave').length > 0")
+        .await?;
+    visit.seen("request-retrying").await?;
+    tab.shows("does not go on: the queue gave it up after 2 attempts").await?;
+    visit.seen("request-given-up").await?;
+    stand.file("brittle", false)?;
+    // The gateway waits a while before it starts the function that has died so often.
+    stand.until_ready("brittle").await?;
+    tab.click(".now a", "a dead letter").await?;
+    tab.shows("Dead letter").await?;
+    tab.click("button", "Redrive").await?;
+    tab.click("dialog button", "Redrive").await?;
+    stand.until("fragile", "fragile-1", "success").await?;
+    visit.go("/ui/flows/fragile/requests/fragile-1").await?;
+    tab.shows("3 attempts").await?;
+    tab.until("each attempt has a bar", "document.querySelectorAll('.timeline .at-gave').length === 2").await?;
+    tab.click(".timeline summary", "brittle").await?;
+    tab.until("each attempt is told", "document.querySelectorAll('.course li').length >= 5").await?;
+    visit.seen("request-attempts").await
+}
+
+/// Inputs and outputs of places, and what joins begin with.
+async fn payloads(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    visit.go("/ui/flows/orders/requests/order-2").await?;
+    tab.click(".timeline summary", "function pack").await?;
+    for text in ["What is joined", "left: 7", "cents: 1990", "Output"] {
+        tab.shows(text).await?;
+    }
+    tab.until(
+        "the lines of the place are there",
+        "document.querySelector('.lines').innerText.includes('packing order')",
+    )
+    .await?;
+    let lines = tab.eval("document.querySelector('.lines').innerText").await?;
+    expect(!lines.to_string().contains("function `ship`"), || format!("lines of another place are shown: {lines}"))?;
+    visit.seen("request-payloads").await?;
+    // Both stay as they are while the page asks again.
+    tab.eval("window.kept = [...document.querySelectorAll('.sides .payload')]").await?;
+    let asked =
+        "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/requests/order-2')).length";
+    let before = tab.eval(asked).await?.as_u64().unwrap_or_default();
+    tab.until("the page has asked three times more", &format!("{asked} >= {}", before + 3)).await?;
+    let loaded =
+        "performance.getEntriesByType('resource').filter(({ name }) => /order-2\\/(input|output)/.test(name)).length";
+    expect(tab.eval(loaded).await? == json!(2), || "payloads are fetched more than once".to_owned())?;
+    tab.until("payloads are kept", "kept.length > 0 && kept.every((one) => one.isConnected)").await
+}
+
+/// What would take hours to wait for: the modules of the page are given requests that were paused overnight, parked or lost.
+async fn hours(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    visit.go("/ui/flows/orders/requests/order-2").await?;
+    let script = "Promise.all(['scale', 'timeline', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
+         partsOf }, { whyNot }]) => { const hour = 3600000; const [scale, cuts] = scaleOf(0, 8 * hour, [[0, 400], [8 * hour - 600, 8 * hour]], \
+         1000); const place = { place: '2', path: [], phase: 2, steps: ['function `pack`'], status: 'running', attempts: 0, call_id: 'b' }; \
+         const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \
+         whyNot({ ...request, status }, { calls, letters: [], isWhole: true }, hour).flat().map((part) => part.code ?? part).join(''); \
+         const waits = [{ call_id: 'b', attempt: 1, in_flight: false, due_ms: 0, accepted_ms: 400, function: 'orders' }]; \
+         return { widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
+         parts: partsOf(place, request, hour, waits).map(({ kind, from, to }) => [kind, from, to]), \
+         lost: said('running', []), queued: said('running', waits), parked: said('parked', []) }; })";
+    let found = tab.eval(script).await?;
+    expect(found["widths"] == json!([200, 300]) && found["cuts"] == 1, || format!("the bars are crushed: {found}"))?;
+    expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || {
+        format!("the time in the queue is not shown: {found}")
+    })?;
+    let says = |name: &str, text: &str| {
+        expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
+    };
+    says("lost", "faasflow requests recover orders")?;
+    says("queued", "function pack waits in the queue for its first delivery, which is next in turn.")?;
+    says("parked", "until somebody deploys a definition")
+}
+
+/// The link to the trace of a request whose caller has it traced.
+async fn traces(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("x-faasflow-request-id", "traced"), ("traceparent", parent)];
+    stand.post("/function/mirror", &headers, b"x").await?.expect(200)?;
+    visit.go("/ui/flows/mirror/requests/traced").await?;
+    let link = format!(
+        "document.querySelector('a[href=\"{}/trace/0af7651916cd43dd8448eb211c80319c\"]') !== null",
+        stand::TRACES
+    );
+    tab.until("there is a link to its trace", &link).await
+}
+
 /// Payloads that would do something if they were taken for a page, a picture or direction marks.
 async fn hostile(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
@@ -360,6 +485,13 @@ async fn hostile(visit: &Visit) -> Result<(), String> {
         let pictures = tab.eval("document.querySelectorAll('main img').length").await?;
         expect(pictures == json!(i32::from(id == "png")), || format!("{id}: {pictures} pictures are shown"))?;
         tab.until("nothing of it was executed", "typeof hacked === 'undefined'").await?;
+        // Its input is the same.
+        tab.click(".timeline summary", "").await?;
+        let sides = format!("document.querySelector('.sides')?.innerText.includes({})", json!(shown));
+        tab.until("the input is shown", &sides).await?;
+        let pictures = tab.eval("document.querySelectorAll('main img').length").await?;
+        expect(pictures == json!(3 * i32::from(id == "png")), || format!("{id}: {pictures} pictures are shown"))?;
+        tab.until("nothing of it was executed", "typeof hacked === 'undefined'").await?;
     }
     visit.seen("request-picture").await?;
     visit.go("/ui/flows/mirror/requests/json").await?;
@@ -371,11 +503,21 @@ async fn hostile(visit: &Visit) -> Result<(), String> {
     tab.shows("⟨U+202E⟩ looks reversed, \u{fffd} is not UTF-8").await?;
     tab.until("nothing of it was executed", "typeof hacked === 'undefined'").await?;
     visit.seen("overview-log").await?;
-    // Opened as a page, a result is not executed either.
-    visit.go("/system/flows/mirror/requests/html/result").await?;
-    tab.until("nothing of it was executed", "typeof hacked === 'undefined'").await?;
-    visit.browser.take_problems();
-    Ok(())
+    visit.no_problems()?;
+    // Opened as a page, a payload is not executed either: the browser says that it has forbidden the scripts.
+    for target in ["result", "input", "output?place=1"] {
+        visit.go(&format!("/system/flows/mirror/requests/html/{target}")).await?;
+        tab.until("nothing of it was executed", "typeof hacked === 'undefined'").await?;
+    }
+    let problems = visit.browser.take_problems();
+    let others: Vec<_> = problems.iter().filter(|problem| !is_forbidden_script(problem)).collect();
+    expect(others.is_empty(), || format!("the browser reports other problems: {others:?}"))
+}
+
+/// Whether a problem is that a policy forbade a script, an image or a style of a payload that was opened as a page.
+fn is_forbidden_script(problem: &str) -> bool {
+    ["Blocked script execution", "Content Security Policy"].iter().any(|text| problem.contains(text))
+        && problem.contains("/system/flows/mirror/requests/html/")
 }
 
 async fn find(visit: &Visit) -> Result<(), String> {
@@ -399,6 +541,46 @@ async fn password(visit: &Visit) -> Result<(), String> {
     let token = "fetch(location.origin + '/system/page-token').then((answer) => answer.status)";
     expect(visit.tab.eval(token).await? == json!(200), || "the page does not get its token".to_owned())?;
     up.stop().await
+}
+
+async fn elsewhere(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let mut gateway = Narrow::start(&stand.url).await?;
+    let log = visit.pictures.join("faasflow-ui.log");
+    let (ui, url) = elsewhere::start(&format!("http://{}", gateway.address), &stand.key(), &log).await?;
+    tab.go(&format!("{url}/ui/")).await?;
+    let no_queue = "This gateway does not tell what is in its queue.";
+    for text in [no_queue, "orders", "parcels", "Ready"] {
+        tab.shows(text).await?;
+    }
+    visit.seen("elsewhere-overview").await?;
+    tab.go(&format!("{url}/ui/queue")).await?;
+    tab.shows(no_queue).await?;
+    tab.go(&format!("{url}/ui/flows/mirror")).await?;
+    tab.until("the flow is drawn", "document.querySelectorAll('svg.flow .modifier').length === 1").await?;
+    tab.click("summary", "Start a request").await?;
+    tab.fill("textarea[name=body]", "from elsewhere").await?;
+    tab.fill("textarea[name=headers]", "X-Faasflow-Request-Id: elsewhere-1").await?;
+    tab.fill("input[name=wait]", "20").await?;
+    tab.click("button", "Start").await?;
+    tab.shows("It ended as success").await?;
+    tab.click("a", "See what became of it").await?;
+    for text in ["It succeeded after", "from elsewhere", "This gateway cannot find log lines by request."] {
+        tab.shows(text).await?;
+    }
+    tab.click("button", "Redrive from…").await?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.shows("It was redriven once.").await?;
+    visit.seen("elsewhere-request").await?;
+    tab.go(&format!("{url}/ui/requests?flow=mirror")).await?;
+    tab.shows("elsewhere-1").await?;
+    gateway.end();
+    tab.shows(&format!("The gateway at http://{} cannot be reached", gateway.address)).await?;
+    tab.shows("elsewhere-1").await?;
+    visit.seen("elsewhere-away").await?;
+    gateway.again().await?;
+    tab.until("the warning is gone", "document.getElementById('trouble').hidden").await?;
+    ui.stop().await
 }
 
 async fn away(visit: &Visit) -> Result<(), String> {

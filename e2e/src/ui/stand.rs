@@ -24,6 +24,9 @@ const FUNCTIONS: &str = r#"
     fprocess: sh -c 'if test -e courier; then cat; else echo "<script>hacked = 1</script> no courier answers <img src=x onerror=\"hacked = 1\">" >&2; printf "\342\200\256 looks reversed, \377 is not UTF-8\n" >&2; exit 3; fi'
 "#;
 
+/// Where Jaeger would be.
+pub(super) const TRACES: &str = "http://127.0.0.1:16686";
+
 /// A gateway that asks for a password, and the URL of its pages with user and password.
 pub(super) async fn with_password(folder: &Path) -> Result<(Server, String), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -54,17 +57,22 @@ impl Stand {
     pub(super) async fn start(folder: &Path) -> Result<Stand, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
-        for flow in ["orders", "parcels", "mirror"] {
+        for flow in ["orders", "parcels", "mirror", "fragile", "brittle"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",
                 own.with_file_name("e2e-flow").display()
             ));
+            if flow == "fragile" {
+                // Its deliveries are given up soon.
+                text.push_str("      write_timeout: 4s\n");
+            }
         }
         std::fs::write(folder.join("stack.yml"), text).map_err(|error| error.to_string())?;
         let port = free_port()?;
         let arguments =
-            ["up", &folder.to_string_lossy(), "--no-watch", "--queue-attempts", "2", "--port"].map(str::to_owned);
+            ["up", &folder.to_string_lossy(), "--no-watch", "--queue-attempts", "2", "--traces", TRACES, "--port"];
+        let arguments = arguments.map(str::to_owned);
         let up = Server::start(Recipe {
             program: own.with_file_name("faasflow"),
             arguments: arguments.into_iter().chain([port.to_string()]).collect(),
@@ -79,6 +87,11 @@ impl Stand {
             return Err(format!("{why}; the log of faasflow up ends: {}", up.tail()));
         }
         Ok(Stand { url, client, up: up.into(), folder: folder.to_owned() })
+    }
+
+    /// The file of the key of the flows.
+    pub(super) fn key(&self) -> PathBuf {
+        self.folder.join(".faasflow/secrets/faasflow-hmac-secret")
     }
 
     /// Creates or removes a file that a function looks for.
@@ -101,6 +114,18 @@ impl Stand {
     pub(super) async fn json(&self, path: &str) -> Result<Value, String> {
         let answer = self.client.get(&format!("{}{path}", self.url)).await?.expect(200)?;
         serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
+    }
+
+    /// Waits until a function accepts requests.
+    pub(super) async fn until_ready(&self, function: &str) -> Result<(), String> {
+        let path = format!("/system/function/{function}");
+        for _ in 0..600 {
+            if self.json(&path).await?["availableReplicas"] == 1 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Err(format!("{function} did not become ready"))
     }
 
     /// Waits until a request has this status.

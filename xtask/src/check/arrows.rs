@@ -8,9 +8,9 @@ use super::Fault;
 const ARROWS: [(&str, &[&str]); 13] = [
     ("faasflow-admin", &[]),
     ("faasflow-core", &[]),
-    ("faasflow-dashboard", &[]),
+    ("faasflow-dashboard", &["faasflow-admin"]),
     ("faasflow-containers", &["faasflow-core"]),
-    ("faasflow-drawing", &["faasflow-core"]),
+    ("faasflow-drawing", &["faasflow-admin", "faasflow-core"]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-admin", "faasflow-core", "faasflow-http"]),
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         &[
             "faasflow-admin",
             "faasflow-core",
+            "faasflow-dashboard",
             "faasflow-drawing",
             "faasflow-gateway",
             "faasflow-http",

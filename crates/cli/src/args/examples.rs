@@ -42,6 +42,16 @@ A call of /function/NAME waits for the answer. A call of /async-function/NAME is
 queue, answers, and delivers it to the function afterwards. Ctrl-C stops the gateway. Calls that are still in the queue are \
 kept, and delivered after the next start.";
 
+pub(super) const UI: &str = "\
+Examples:
+  faasflow ui --gateway http://10.0.0.5:8080         the flows of `faasflow up` on another machine
+  faasflow ui --key @secrets/faasflow-hmac-secret    the flows of OpenFaaS, at $OPENFAAS_URL
+
+OpenFaaS does not sign for its users, so the key of the flows is needed there.
+
+Open the address that is printed. Only this machine can reach it, and everything on it that does can do what the key and \
+the password allow. `faasflow up` serves the same pages for its own functions. Ctrl-C stops it.";
+
 pub(super) const NEW: &str = "\
 Examples:
   faasflow new hello-flow                        create hello-flow/ and stack.yml

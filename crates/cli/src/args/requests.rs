@@ -75,6 +75,9 @@ pub(crate) enum RequestsCommand {
         /// Write the result to this file instead of standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Print the outcome and the result as JSON
+        #[arg(long, conflicts_with = "output")]
+        json: bool,
     },
     /// Wait until a request has ended; exits with 0 if it has succeeded
     Wait {

@@ -1,6 +1,7 @@
 //! The client of a flow's API about its requests.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use faasflow_core::signature::{Keys, api_request};
 use faasflow_gateway::Stack;
 use faasflow_runtime::log::escaped;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Answer, Client, error_code, is_own_answer, refused};
@@ -31,12 +33,21 @@ const GIVE_KEY: &str = "only the gateway of `faasflow up` signs for its users: t
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The kind of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The gateway of `faasflow up`, which has the whole admin API.
+    Local,
+    /// Any other gateway, which has only OpenFaaS's part of it.
+    OpenFaas,
+}
+
 /// How requests reach a flow.
 enum Way {
     /// Through the admin API of the local gateway, which signs.
     System,
     /// As calls of the function, signed here.
-    Signed(Keys),
+    Signed(Arc<Keys>),
     /// As calls of the function, for what needs no signature.
     Unsigned,
 }
@@ -49,8 +60,8 @@ pub(crate) struct FlowApi<'a> {
 
 impl<'a> FlowApi<'a> {
     /// With a key, requests are signed with it and go to the flow; otherwise, the local gateway signs them.
-    pub(crate) fn new(client: &'a Client, keys: Option<Keys>) -> FlowApi<'a> {
-        FlowApi { client, way: keys.map_or(Way::System, Way::Signed) }
+    pub(crate) fn new(client: &'a Client, keys: Option<impl Into<Arc<Keys>>>) -> FlowApi<'a> {
+        FlowApi { client, way: keys.map_or(Way::System, |keys| Way::Signed(keys.into())) }
     }
 
     /// Only for the status and the result of a request.
@@ -64,16 +75,21 @@ impl<'a> FlowApi<'a> {
             let stack = Stack::read(path)?;
             return Ok(config::flows(&stack, None)?.into_iter().map(|spec| spec.name.clone()).collect());
         }
+        Ok(self.flows_of_gateway().await?.1)
+    }
+
+    /// What kind of gateway it is, and the names of its flows. At OpenFaaS, other functions may be among them.
+    pub(crate) async fn flows_of_gateway(&self) -> Result<(Kind, Vec<String>), Failure> {
         let answer = self.client.send(Method::GET, paths::FLOWS, HeaderMap::new(), Bytes::new()).await?;
         if answer.status != StatusCode::NOT_FOUND || error_code(&answer.headers).is_some() {
-            return self.client.read(&answer);
+            return Ok((Kind::Local, self.client.read(&answer)?));
         }
         // OpenFaaS does not know which functions are flows, but which secrets they have.
         let functions: Vec<FunctionStatus> = self.client.json(Method::GET, paths::FUNCTIONS).await?;
         let has_key = |function: &FunctionStatus| {
             function.secrets.as_ref().is_some_and(|secrets| secrets.iter().any(|secret| secret == HMAC_SECRET))
         };
-        Ok(functions.into_iter().filter(has_key).map(|function| function.name).collect())
+        Ok((Kind::OpenFaas, functions.into_iter().filter(has_key).map(|function| function.name).collect()))
     }
 
     /// Sends a request. `target` is what comes after `/_` in the path of the flow, with the query.
@@ -89,6 +105,32 @@ impl<'a> FlowApi<'a> {
             let value = format!("wait={seconds}");
             headers.insert(PREFER, HeaderValue::try_from(value).expect("it has only ASCII characters"));
         }
+        let (path, headers) = self.address(&method, flow, target, headers, b"");
+        self.client.send(method, &path, headers, Bytes::new()).await
+    }
+
+    /// Sends a request with these headers and this body, without reading the body of the answer.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        flow: &str,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        let (path, headers) = self.address(&method, flow, target, headers, &body);
+        self.client.open(method, &path, headers, body).await
+    }
+
+    /// The path of a request at the gateway, and its headers with the signature, if it has one.
+    fn address(
+        &self,
+        method: &Method,
+        flow: &str,
+        target: &str,
+        mut headers: HeaderMap,
+        body: &[u8],
+    ) -> (String, HeaderMap) {
         let path = match &self.way {
             Way::System => format!("/system/flows/{flow}{target}"),
             Way::Unsigned => format!("/function/{flow}/_{target}"),
@@ -96,12 +138,12 @@ impl<'a> FlowApi<'a> {
                 let signed_at = now_ms();
                 let signed = api_request(flow, method.as_str(), &format!("/_{target}"), signed_at);
                 headers.insert(SIGNED_AT, HeaderValue::from(signed_at));
-                let signature = keys.sign([signed.as_bytes()]);
+                let signature = keys.sign([signed.as_bytes(), body]);
                 headers.insert(SIGNATURE, HeaderValue::try_from(signature).expect("it is hexadecimal"));
                 format!("/function/{flow}/_{target}")
             }
         };
-        self.client.send(method, &path, headers, Bytes::new()).await
+        (path, headers)
     }
 
     /// Sends a request, and reads the answer. `what` is what the command wants, such as "list the requests of `upload`".
@@ -250,7 +292,7 @@ fn not_a_flow(function: &str) -> Failure {
 }
 
 /// Whether a failure means that a function is no flow, or an old one.
-pub(super) fn is_no_flow(failure: &Failure) -> bool {
+pub(crate) fn is_no_flow(failure: &Failure) -> bool {
     [code::NOT_A_FLOW, code::UNEXPECTED_ANSWER].into_iter().any(|code| failure.has_code(code))
 }
 

@@ -3,10 +3,14 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use faasflow_admin::{FlowRequest, RequestStatus};
 use faasflow_core::headers::OUTCOME;
 use faasflow_core::{Problem, code};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use super::api::{FlowApi, is_temporary, pause, request};
@@ -17,22 +21,63 @@ use crate::client::{Answer, error_code};
 use crate::error::{Exit, Failure};
 use crate::flow_failure::reason;
 
-pub(super) async fn run(context: &Context<'_>, asked: &OneRequest, output: Option<&Path>) -> Result<(), Failure> {
+/// How a result is printed.
+#[derive(Clone, Copy)]
+pub(crate) enum Form<'a> {
+    /// As it is, to a file if one is named.
+    Bytes(Option<&'a Path>),
+    /// With the outcome, in a JSON object.
+    Json,
+}
+
+/// The object that `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    version: u32,
+    id: &'a str,
+    flow: &'a str,
+    status: &'a str,
+    content_type: Option<&'a str>,
+    #[serde(flatten)]
+    result: ResultBody<'a>,
+}
+
+/// The payload of a result, as JSON can hold it.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ResultBody<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+    Base64(String),
+}
+
+impl ResultBody<'_> {
+    fn new(body: &[u8]) -> ResultBody<'_> {
+        match (serde_json::from_slice(body), std::str::from_utf8(body)) {
+            // As it was written: numbers may be longer than a program can hold.
+            (Ok(value), _) => ResultBody::Json(value),
+            (_, Ok(text)) => ResultBody::Text(text),
+            _ => ResultBody::Base64(BASE64_STANDARD.encode(body)),
+        }
+    }
+}
+
+pub(super) async fn run(context: &Context<'_>, asked: &OneRequest, form: Form<'_>) -> Result<(), Failure> {
     let id = asked.id.as_str();
     let flow = match &asked.flow {
         Some(flow) => flow.clone(),
         None => context.api.locate(id, None, context.stack).await?.0,
     };
-    fetch(&context.api, &flow, id, output, 1).await
+    fetch(&context.api, &flow, id, form, 1).await
 }
 
-/// Prints the result of a request, or writes it to a file. Fails if the request has not ended with a success. If the flow or its
+/// Prints the result of a request. Fails if the request has not ended with a success. If the flow or its
 /// store is away, the result is asked for `attempts` times.
 pub(crate) async fn fetch(
     api: &FlowApi<'_>,
     flow: &str,
     id: &str,
-    output: Option<&Path>,
+    form: Form<'_>,
     attempts: u32,
 ) -> Result<(), Failure> {
     let target = format!("{}/result", request(id));
@@ -46,13 +91,21 @@ pub(crate) async fn fetch(
         sleep(pause(&answer)).await;
     };
     let outcome = answer.headers.get(OUTCOME).and_then(|outcome| outcome.to_str().ok());
+    if let (Form::Json, Some(status)) = (form, outcome) {
+        let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let told = Told { version: 1, id, flow, status, content_type, result: ResultBody::new(&answer.body) };
+        say!("{}", serde_json::to_string_pretty(&told).expect("it is plain data"));
+    }
     match (answer.status, outcome) {
         (StatusCode::ACCEPTED, _) => {
             let request: FlowRequest = serde_json::from_slice(&answer.body).unwrap_or_default();
             let what = format!("the request `{id}` of `{flow}` has no result yet");
             Err(not_ended(what, request.status, id))
         }
-        (status, _) if status.is_success() => write(&answer, output),
+        (status, _) if status.is_success() => match form {
+            Form::Json => Ok(()),
+            Form::Bytes(output) => write(&answer, output),
+        },
         (_, Some("failure")) => {
             let code = error_code(&answer.headers).unwrap_or(code::REQUEST_FAILED);
             let failure = Failure::failed(code, format!("the request `{id}` of `{flow}` has failed"));

@@ -18,3 +18,4 @@ mod metrics;
 mod new;
 mod requests;
 mod support;
+mod ui;

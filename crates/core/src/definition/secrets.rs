@@ -78,6 +78,15 @@ impl Secrets {
         Shown::Payload(Payload::new(shown).with_content_type_header(payload.content_type_header().cloned()))
     }
 
+    /// The same, with [`HIDDEN`] instead of a payload that cannot be shown.
+    #[must_use]
+    pub fn shown(&self, payload: &Payload) -> Payload {
+        match self.mask(payload) {
+            Shown::Payload(payload) => payload,
+            Shown::Hidden => Payload::new(HIDDEN).with_content_type("text/plain; charset=utf-8"),
+        }
+    }
+
     /// The secret values in a payload that are texts or numbers and not too short: those that [`masked_text`] can replace.
     #[must_use]
     pub fn values(&self, payload: &Payload) -> Vec<String> {

@@ -72,6 +72,31 @@ impl Place {
         Place { segment: segment.segment, path: Some(path), generation: self.generation }
     }
 
+    /// Reads a place as it is written; `None` if the text is none.
+    ///
+    /// ```
+    /// use faasflow_core::graph::Place;
+    ///
+    /// let place = Place::parse("3.17/5@1").unwrap();
+    /// assert_eq!((place.phase(), place.generation(), place.to_string().as_str()), (5, 1, "3.17/5@1"));
+    /// assert_eq!(Place::parse("3/5"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Place> {
+        let number = |text: &str| text.parse::<u32>().ok();
+        let (path, last) = text.rsplit_once('/').map_or((None, text), |(path, last)| (Some(path), last));
+        let member = |text: &str| {
+            let (fork, index) = text.split_once('.')?;
+            Some(Member { fork: number(fork)?, index: number(index)? })
+        };
+        let path: Vec<Member> = path.into_iter().flat_map(|path| path.split('/')).map(member).collect::<Option<_>>()?;
+        let (segment, generation) =
+            last.split_once('@').map_or((last, "0"), |(segment, generation)| (segment, generation));
+        let place = Place::with_path(number(segment)?, &path, number(generation)?);
+        // Each place is written in one way: without leading zeros or signs.
+        (place.to_string() == text).then_some(place)
+    }
+
     /// The place that began the innermost graph or for-each around this place, and which member of it this is; `None` in no
     /// branch.
     #[must_use]

@@ -21,6 +21,8 @@ mod control;
 mod effect;
 mod ended;
 mod entry;
+mod failed_answer;
+mod find;
 mod flaw;
 mod join;
 mod journal;
@@ -43,6 +45,8 @@ pub use ended::Ended;
 pub use entry::Entrant;
 #[doc(hidden)]
 pub use entry::members_of_entry;
+pub use failed_answer::FailedAnswer;
+pub use find::{Find, find};
 #[doc(hidden)]
 pub use flaw::Flaw;
 pub use journal::Journal;
@@ -58,7 +62,7 @@ pub use stop::{begun_anew, stop};
 pub use survey::{Survey, survey};
 pub use tally::{Members, Verdict};
 pub use times::Times;
-pub use tried::Tried;
+pub use tried::{Attempt, Tried};
 
 use bytes::Bytes;
 

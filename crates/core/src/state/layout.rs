@@ -13,6 +13,7 @@
 //! search                       what the request can be found by: its search keys, and the keys of labels; changed when it gets more
 //! held/PLACE/PAUSE             a token arrived at a place while the request was paused for the time with this number, from 1
 //! tried/PLACE                  the deliveries of a place that were given up, and why the last one was
+//! answer/PLACE                 the beginning of the answer of a function that made a place fail
 //!
 //! only for requests that are remembered or have branches, each created once and never changed:
 //! result/PLACE                 how the phase at a place ended, with its output; of a fork, the terms of its members
@@ -76,6 +77,11 @@ pub(crate) fn held(place: &Place, pause: u32) -> Key {
 /// The key of the deliveries of a place that were given up.
 pub(crate) fn tried(place: &Place) -> Key {
     Key::new(format!("tried/{place}"))
+}
+
+/// The key of the answer of a function that made a place fail.
+pub(crate) fn answer(place: &Place) -> Key {
+    Key::new(format!("answer/{place}"))
 }
 
 /// The key of the record of the phase at a place.
@@ -154,6 +160,7 @@ mod tests {
         assert_eq!(turn(&fork, 17, 1).as_str(), "turn/3/17/1");
         assert_eq!(held(&place, 1).as_str(), "held/3.17/5/1");
         assert_eq!(tried(&place).as_str(), "tried/3.17/5");
+        assert_eq!(answer(&place).as_str(), "answer/3.17/5");
         assert_eq!(posted(&place).as_str(), "posted/3.17/5");
         assert_eq!(decided(&fork.in_generation(1)).as_str(), "decided/3@1");
         assert_eq!(chunk(&place, "abc", 0).as_str(), "list/3.17/5-abc/0");

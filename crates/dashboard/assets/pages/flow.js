@@ -22,7 +22,7 @@ export function page(main, { words: [flow], signal }) {
     startForm(flow, () => look()),
     section("Latest requests", latest, none,
       h("p", {}, link(`/ui/requests?flow=${encodeURIComponent(flow)}`, "All requests of this flow"))));
-  api.get(`${api.flowPath(flow)}/drawing`, signal).then(
+  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then(
     (of) => put(picture, drawing(of, flow)[0]),
     (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
   const look = live(signal, 2000, async () => {

@@ -12,7 +12,7 @@ export function page(main, { words: [id], signal, go }) {
   put(main, h("p", { class: "above" }, link("/ui/queue#dead-letters", "Dead letters")), h("h1", {}, `Dead letter ${id}`), inside);
   api.get(`/system/queue/dead-letters/${encodeURIComponent(id)}`, signal)
     .then((letter) => put(inside, content(letter, go)), (error) => {
-      if (error.name !== "AbortError") put(inside, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+      if (error.name !== "AbortError") put(inside, h("p", { class: api.isAbsent(error) ? "quiet" : "bad" }, api.told(error)));
     });
 }
 
@@ -28,7 +28,7 @@ function content(letter, go) {
       else await api.remove("/system/queue/dead-letters", { ids: [letter.id] });
       go("/ui/queue");
     } catch (error) {
-      put(done, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+      put(done, h("p", { class: "bad" }, api.told(error)));
     }
   };
   const request = header(letter.headers, "x-faasflow-request-id");

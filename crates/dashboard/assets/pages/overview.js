@@ -17,18 +17,19 @@ export function page(main, { signal }) {
   const calm = h("p", { class: "calm", hidden: true }, "Nothing needs attention.");
   const flows = h("div", { class: "cards" });
   const numbers = h("dl", { class: "numbers" });
+  const noQueue = h("p", { class: "quiet" });
   const [functions, functionRows] = table([{ name: "Function", class: "name" }, { name: "State", class: "status" }, { name: "Calls", class: "number" }, "Log"], "Functions");
   const first = loading();
   put(main, h("h1", {}, "Overview"), first,
     h("section", { "aria-label": "What needs attention", "aria-live": "polite" }, attention, calm),
     section("Flows", flows),
-    section("Queue", numbers),
+    section("Queue", numbers, noQueue),
     section("Functions", functions));
 
   live(signal, 2000, async () => {
     const [all, queue, names] = await Promise.all([
       api.get("/system/functions", signal),
-      api.get("/system/queue", signal),
+      api.get("/system/queue", signal).catch(api.orAbsent),
       api.get("/system/flows", signal),
     ]);
     const states = await Promise.all(names.map((name) => stateOf(name, signal)));
@@ -39,7 +40,9 @@ export function page(main, { signal }) {
       putIfNew(row, need, () => [h("strong", {}, need.what), " ", need.why, " ", link(need.href, need.action)]);
     });
     calm.hidden = needs.length > 0;
-    putIfNew(numbers, queue, () => queueNumbers(queue));
+    numbers.hidden = queue.absent !== undefined;
+    setText(noQueue, queue.absent ?? "");
+    if (!queue.absent) putIfNew(numbers, queue, () => queueNumbers(queue));
     keyed(flows, states, (state) => state.name, makeFlow, (card, state) => card.bring(state),
       () => h("p", { class: "quiet" }, "No flow is deployed."));
     keyed(functionRows, all, (one) => one.name, (one) => makeFunction(one, signal), (row, one) => row.bring(one, names),
@@ -162,7 +165,7 @@ function makeFunction({ name }, signal) {
       put(log, logLines(lines, dropped));
       log.querySelector(".log")?.scrollTo(0, 1e9);
     } catch (error) {
-      if (error.name !== "AbortError") put(log, h("p", { class: "bad" }, error.message));
+      if (error.name !== "AbortError") put(log, h("p", { class: api.isAbsent(error) ? "quiet" : "bad" }, error.message));
     }
   });
   row.bring = (one, flows) => {

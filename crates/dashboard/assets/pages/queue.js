@@ -16,16 +16,21 @@ export function page(main, { signal }) {
   const callNote = h("p", { class: "quiet" });
   const first = loading();
   const letters = deadLetters(signal, () => look());
-  put(main, h("h1", {}, "Queue"), first, numbers,
-    section("Waiting and in progress", calls, callNote), letters.element);
+  const noQueue = h("p", { class: "quiet" });
+  const parts = [numbers, section("Waiting and in progress", calls, callNote), letters.element];
+  put(main, h("h1", {}, "Queue"), first, noQueue, parts);
   calls.hidden = true;
   const look = live(signal, 2000, async () => {
     const [stats, waiting, dead] = await Promise.all([
-      api.get("/system/queue", signal),
-      api.get(`/system/queue/calls?limit=${MOST_CALLS}`, signal),
-      api.get(`/system/queue/dead-letters?limit=${MOST_LETTERS}`, signal),
+      api.get("/system/queue", signal).catch(api.orAbsent),
+      api.get(`/system/queue/calls?limit=${MOST_CALLS}`, signal).catch(api.orAbsent),
+      api.get(`/system/queue/dead-letters?limit=${MOST_LETTERS}`, signal).catch(api.orAbsent),
     ]);
     first.remove();
+    const none = [stats, waiting, dead].find(({ absent }) => absent !== undefined);
+    for (const part of parts) part.hidden = none !== undefined;
+    setText(noQueue, none?.absent ?? "");
+    if (none) return;
     putIfNew(numbers, stats, () => queueNumbers(stats));
     calls.hidden = waiting.length === 0;
     keyed(callRows, waiting, (call) => call.id, makeCall, (row, call) => row.bring(call));

@@ -2,15 +2,21 @@
 
 import * as api from "../api.js";
 import { drawing } from "../drawing.js";
-import { h, put, putIfNew, setText } from "../dom.js";
-import { counted, duration, exact, isEnd, shellWord, steps } from "../format.js";
+import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
-import { timeline } from "../timeline.js";
+import { insideOf, inWords as reasonInWords } from "../place.js";
+import { callOf, timeline } from "../timeline.js";
+import { whyNot } from "../why.js";
 
 /** How many log lines are shown. */
 const LINES = 300;
+/** How many calls of the queue are looked at to find those of the request. */
+const CALLS = 500;
+/** The queue is asked less often than the request, in milliseconds. */
+const QUEUE_EVERY = 2000;
 /** How long after the end lines may still come, in milliseconds. */
 const LAST_LINES = 15_000;
 
@@ -19,12 +25,14 @@ export function page(main, { words: [flow, id], signal }) {
   const status = chip("");
   const words = h("p", { class: "words" });
   const why = h("p", { class: "why", hidden: true });
+  const now = h("ul", { class: "now", hidden: true });
+  const trace = h("p", { class: "quiet", hidden: true });
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
   const opened = parameters().get("place");
   const [places, updatePlaces] = timeline(opened, (place, of) => {
     if (place !== null || parameters().get("place") === of) setParameters({ place });
-  });
+  }, (place) => insideOf(place, path, signal));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const result = h("div", {});
   const resultSection = section("Result", result);
@@ -32,7 +40,7 @@ export function page(main, { words: [flow, id], signal }) {
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
+    why, now, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -41,7 +49,12 @@ export function page(main, { words: [flow, id], signal }) {
   let colour = () => {};
   let latest = null;
   let logged = null;
-  api.get(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
+  let lines = null;
+  let queue = null;
+  let askedQueue = -Infinity;
+  let traces = null;
+  api.get("/system/info", signal).then((info) => { traces = info.traces ?? null; if (latest) showTrace(latest); }, () => {});
+  api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
     const [element, colours] = drawing(of, flow);
     put(picture, element);
     colour = colours;
@@ -62,12 +75,17 @@ export function page(main, { words: [flow, id], signal }) {
     status.hidden = false;
     rest.hidden = false;
     latest = request;
+    if (isEnd(request.status)) queue = null;
+    else await lookAtQueue(request);
     updateChip(status, request.status);
     setText(words, inWords(request));
-    why.hidden = !request.reason;
+    // The sentence above says that somebody stopped it.
+    why.hidden = !request.reason || request.status === "stopped";
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
+    showNow(request);
+    showTrace(request);
     putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
-    updatePlaces(request);
+    updatePlaces(request, queue?.calls, lines);
     colour(request);
     const key = JSON.stringify([request.status, request.generation]);
     if (isEnd(request.status) && result.shownFor !== key) {
@@ -80,8 +98,48 @@ export function page(main, { words: [flow, id], signal }) {
     }
     // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if (!isOver || logged === null) await showLog();
+    if (!isOver || logged === null) {
+      await showLog();
+      updatePlaces(request, queue?.calls, lines);
+    }
   });
+
+  /** Where the request is in the queue of this gateway. */
+  async function lookAtQueue(request) {
+    if (performance.now() - askedQueue < QUEUE_EVERY) return;
+    try {
+      const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
+      const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
+      const letters = request.places.some(isMissing) ? await api.get("/system/queue/dead-letters?limit=1000", signal) : [];
+      queue = { calls, letters, isWhole: calls.length < CALLS };
+    } catch (error) {
+      // Without the queue, the page says less.
+      if (api.isAway(error) || error.name === "AbortError") throw error;
+      queue = null;
+    }
+    askedQueue = performance.now();
+  }
+
+  function showNow(request) {
+    const sentences = isEnd(request.status) ? [] : whyNot(request, queue);
+    now.hidden = sentences.length === 0;
+    // Each sentence is replaced by itself, so that a link in another one can be clicked while a time is counted down.
+    keyed(now, [...sentences.entries()], ([index]) => index, () => h("li", {}), (item, [, sentence]) => {
+      putIfNew(item, sentence, () => sentence.map((part) => {
+        if (part.letter !== undefined) return link(`/ui/queue/dead-letters/${part.letter}`, part.text);
+        return part.code !== undefined ? h("code", {}, part.code) : part;
+      }));
+    });
+  }
+
+  function showTrace(request) {
+    trace.hidden = !request.trace_id;
+    if (!request.trace_id) return;
+    const base = /^https?:\/\//.test(traces ?? "") ? traces.replace(/\/+$/, "") : null;
+    putIfNew(trace, [base, request.trace_id], () => (base !== null
+      ? h("a", { href: `${base}/trace/${request.trace_id}`, rel: "noreferrer" }, "See its trace in Jaeger")
+      : ["Trace: ", h("span", { class: "id" }, request.trace_id)]));
+  }
 
   async function showResult() {
     resultSection.hidden = false;
@@ -95,10 +153,16 @@ export function page(main, { words: [flow, id], signal }) {
   }
 
   async function showLog() {
-    const found = await api.logs({ request: id, tail: LINES }, signal);
+    const found = await api.logs({ request: id, tail: LINES }, signal).catch(api.orAbsent);
+    if (found.absent) {
+      setText(dropped, found.absent);
+      logged = found.absent;
+      return;
+    }
     const seen = JSON.stringify([found.lines.length, found.lines.at(-1)]);
     if (seen === logged) return;
     logged = seen;
+    lines = found;
     setText(dropped, found.lines.length === LINES ? `The last ${LINES} lines are shown.` : "");
     put(log, logLines(found.lines, found.dropped));
     log.querySelector(".log")?.scrollTo(0, 1e9);
@@ -140,7 +204,7 @@ export function page(main, { words: [flow, id], signal }) {
       put(done);
       say(said);
     } catch (error) {
-      put(done, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+      put(done, h("p", { class: "bad" }, api.told(error)));
     }
     for (const element of actions.querySelectorAll("button")) element.disabled = false;
     again();
@@ -158,12 +222,8 @@ function inWords(request) {
   const began = `began at ${exact(request.started_ms)}`;
   const again = request.generation > 0 ? ` It was redriven ${request.generation === 1 ? "once" : counted(request.generation, "time")}.` : "";
   const took = duration((request.ended_ms ?? Date.now()) - request.started_ms);
-  const open = request.places.filter((place) => ["running", "retrying"].includes(place.status));
-  const where = open.length === 0 ? "" : open.length === 1 ? ` It is at ${steps(open[0])}.`
-    : ` It is at ${counted(open.length, "place")}.`;
-  const still = open.some((place) => place.status === "retrying") ? " A delivery was given up and will be made again." : "";
   switch (request.status) {
-    case "running": return `It has been in progress for ${took}; it ${began}.${where}${still}${again}`;
+    case "running": return `It has been in progress for ${took}; it ${began}.${again}`;
     case "paused": return `Somebody has paused it; it ${began}. It goes on when it is resumed.${again}`;
     case "parked": return `It waits, because the definition of the flow has changed ahead of it; it ${began}.${again}`;
     case "success": return `It succeeded after ${took}; it ${began}.${again}`;
@@ -177,8 +237,7 @@ function inWords(request) {
 function reason({ reason, places }) {
   const isKnown = places.some((place) => place.place === reason.place);
   return [
-    reason.name ? h("strong", {}, `${reason.name.replaceAll("`", "")}: `) : null, reason.text,
-    reason.code ? h("span", { class: "quiet" }, ` (${reason.code})`) : null,
+    reasonInWords(reason),
     isKnown ? [" ", button("Show the place", () => {
       const details = [...document.querySelectorAll("details[data-place]")].find((one) => one.dataset.place === reason.place);
       if (!details) return;

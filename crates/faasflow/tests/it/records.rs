@@ -6,6 +6,7 @@ mod calling;
 mod labels;
 mod over_http;
 mod pauses;
+mod payloads;
 mod places;
 mod recoveries;
 mod redrives;

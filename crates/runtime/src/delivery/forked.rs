@@ -13,6 +13,7 @@ mod store;
 mod while_waiting;
 mod within;
 
+pub(crate) use chunk::item as list_item;
 pub(crate) use within::restart_clocks;
 
 use std::sync::Arc;
@@ -118,6 +119,7 @@ impl Instance {
         }
         let route = execution.route;
         let mut performer = Performer::new(self, &message, &execution, caller_waits);
+        performer.queued_ms = sent_ms.unwrap_or_default();
         if let Some(attempt) = attempt.filter(|attempt| *attempt > 1 && matches!(begun, Beginning::Before)) {
             performer.note_attempts_before(attempt).await;
         }

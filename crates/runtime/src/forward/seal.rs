@@ -231,7 +231,7 @@ fn not_stored(error: StateError) -> NotForwarded {
 }
 
 /// The id of the invocation that executes a request's phase at a place: a version 8 UUID made from a hash of both.
-fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
+pub(crate) fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
     let Scope { flow, request } = request.scope();
     Uuid::new_v8(place.call_id(&flow, &request))
 }

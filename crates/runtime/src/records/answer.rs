@@ -1,17 +1,24 @@
 //! What has become of a request, as the API answers it.
 
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use faasflow_admin as api;
-use faasflow_core::Flow;
+use faasflow_core::RequestInfo;
 use faasflow_core::graph::{Follow, Place, Segment};
 use faasflow_core::machine::Route;
-use faasflow_core::machine::forked::{Ended, PlaceProgress, Reason, Standing};
+use faasflow_core::machine::forked::{Attempt, Ended, PlaceProgress, Reason, Standing};
 use faasflow_core::state::Status;
+use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use sha2::{Digest as _, Sha256};
 
 use super::progress::Remembered;
+use crate::forward::call_id;
+use crate::instance::Instance;
 use crate::observers::{joined_labels, path_names};
 
 /// What has become of a request.
-pub(super) fn status(flow: &Flow, remembered: &Remembered) -> api::FlowRequest {
+pub(super) fn status(instance: &Instance, remembered: &Remembered) -> api::FlowRequest {
     let status = remembered.status();
     let mut told = api::FlowRequest::default();
     told.version = api::REQUESTS_VERSION;
@@ -24,8 +31,10 @@ pub(super) fn status(flow: &Flow, remembered: &Remembered) -> api::FlowRequest {
     told.ended_ms = remembered.progress.end.as_ref().map(|end| end.at_ms);
     told.keys.clone_from(&remembered.keys);
     told.reason = why(remembered, status);
-    told.places =
-        remembered.progress.places.iter().map(|progress| place(remembered.begun.route(flow), progress)).collect();
+    let trace = instance.tracer.begin(&remembered.info, &remembered.first.place, None);
+    told.trace_id = trace.sampled_id().map(|id| id.to_string());
+    let route = remembered.begun.route(&instance.flow);
+    told.places = remembered.progress.places.iter().map(|progress| place(route, &remembered.info, progress)).collect();
     told
 }
 
@@ -74,7 +83,19 @@ fn reason_of(reason: &Reason, place: Option<&Place>) -> api::RequestReason {
     told
 }
 
-fn place(route: Route<'_>, progress: &PlaceProgress) -> api::Place {
+/// A time, if it is known.
+fn known(ms: u64) -> Option<u64> {
+    (ms > 0).then_some(ms)
+}
+
+fn attempt(attempt: &Attempt) -> api::Attempt {
+    let mut told = api::Attempt::default();
+    (told.began_ms, told.given_up_ms) = (known(attempt.began_ms), attempt.given_up_ms);
+    (told.text, told.code) = (attempt.reason.clone(), attempt.code.clone());
+    told
+}
+
+fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
     let segment = plan.segment(&progress.place);
     let mut told = api::Place::default();
@@ -98,10 +119,16 @@ fn place(route: Route<'_>, progress: &PlaceProgress) -> api::Place {
         Standing::Stopped => api::PlaceStatus::Stopped,
         _ => api::PlaceStatus::Unknown,
     };
-    let known = |ms: u64| (ms > 0).then_some(ms);
     let first_tried = progress.tried.as_ref().map(|tried| tried.first_ms);
     told.began_ms = first_tried.or(known(progress.times.began_ms));
+    told.last_began_ms = known(progress.times.began_ms);
+    told.queued_ms = known(progress.times.queued_ms);
     told.done_ms = known(progress.times.done_ms);
+    if progress.place != plan.start() {
+        told.call_id = Some(call_id(info, &progress.place).to_string());
+    }
+    let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
+    told.given_up = given_up.map(attempt).collect();
     let given_up = progress.tried.as_ref().map_or(0, |tried| tried.times);
     told.attempts = given_up + u32::from(progress.ended().is_some());
     told.reason = progress.reason.as_ref().map(|reason| reason_of(reason, None)).or_else(|| {
@@ -110,6 +137,12 @@ fn place(route: Route<'_>, progress: &PlaceProgress) -> api::Place {
         told.text.clone_from(&tried.reason);
         told.code = Some(tried.code.clone());
         Some(told)
+    });
+    told.answer = progress.answer.as_ref().map(|answer| {
+        let mut told = api::FunctionAnswer::default();
+        (told.status, told.bytes) = (answer.status, answer.bytes);
+        told.content_type = answer.body.content_type().map(str::to_owned);
+        told
     });
     told.output = progress.output.as_ref().map(|output| {
         let mut told = api::Output::default();
@@ -132,4 +165,25 @@ fn place(route: Route<'_>, progress: &PlaceProgress) -> api::Place {
         told
     });
     told
+}
+
+/// The status as JSON, with its tag. A client that has it already is told so.
+pub(super) fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
+    let body = serde_json::to_vec(told).expect("a status is plain data");
+    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..12]));
+    let known = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| {
+        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    });
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => (status, [("content-type", "application/json")], Bytes::from(body)).into_response(),
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    if !told.status.is_end() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }

@@ -105,10 +105,13 @@ impl Instance {
     }
 }
 
+/// Why there is nothing about a request that has ended. A store that was emptied looks the same.
+pub(super) const EXPIRED: &str =
+    "the request has ended, and its record has expired or was lost; the setting is `keep_records`";
+
 /// The answer to somebody who asks for what is no longer kept.
 pub(super) fn expired() -> Conclusion {
-    let reason = "the request has ended, and its record has expired; the setting is `keep_records`".to_owned();
-    Conclusion::Refused(StatusCode::GONE, code::REQUEST_EXPIRED, reason)
+    Conclusion::Refused(StatusCode::GONE, code::REQUEST_EXPIRED, EXPIRED.to_owned())
 }
 
 /// The number of the phase in the key of its record.

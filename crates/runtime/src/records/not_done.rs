@@ -6,6 +6,7 @@ use faasflow_core::machine::Outage;
 use faasflow_core::state::{StateError, Status};
 use http::StatusCode;
 
+use super::ended::EXPIRED;
 use super::post::NotPosted;
 use super::progress::{NotFound, unreadable};
 
@@ -17,6 +18,8 @@ pub(super) enum NotDone {
     NotPossible(Status, String),
     /// The flow has no phase with the number that was named.
     NoPhase(String),
+    /// The request has no such payload.
+    NotThere(String),
     Outage(Outage),
     NotPosted(NotPosted),
 }
@@ -43,11 +46,7 @@ impl NotDone {
                 "the flow knows no request with this id; check the id, and whether it was sent to another flow"
                     .to_owned(),
             ),
-            NotDone::NotFound(NotFound::Expired) => (
-                StatusCode::GONE,
-                code::REQUEST_EXPIRED,
-                "the request has ended, and its record has expired; the setting is `keep_records`".to_owned(),
-            ),
+            NotDone::NotFound(NotFound::Expired) => (StatusCode::GONE, code::REQUEST_EXPIRED, EXPIRED.to_owned()),
             NotDone::NotFound(NotFound::Unreadable(key)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, code::UNREADABLE_RECORD, unreadable(key))
             }
@@ -65,6 +64,7 @@ impl NotDone {
                 (StatusCode::CONFLICT, code::NOT_POSSIBLE, format!("the request is `{status}`: {why}"))
             }
             NotDone::NoPhase(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
+            NotDone::NotThere(why) => (StatusCode::NOT_FOUND, code::BAD_API_REQUEST, why.clone()),
             NotDone::Outage(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage.code, outage.reason.clone()),
             NotDone::NotPosted(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.outage.code, format!("{error}; ask again to go on"))
@@ -78,7 +78,7 @@ impl NotDone {
             NotDone::NotFound(NotFound::Store(error)) => Some(chain(error)),
             NotDone::Outage(outage) => Some(outage.detail.clone()),
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
-            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) => None,
+            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => None,
         }
     }
 }

@@ -9,6 +9,13 @@ pub(super) struct ResultParameters {
     pub(super) masked: Option<String>,
 }
 
+/// The parameters of a payload.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Showing {
+    pub(super) place: Option<String>,
+}
+
 /// The parameters of the list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

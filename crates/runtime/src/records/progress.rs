@@ -37,6 +37,22 @@ pub(super) struct Remembered {
     pub(super) first: Message,
 }
 
+/// How a request began.
+pub(super) struct Opened {
+    pub(super) info: Arc<RequestInfo>,
+    /// The definition that its current generation began with.
+    pub(super) begun: BegunWith,
+    shape: String,
+    began_ms: u64,
+    caller_waits: bool,
+    /// Its search keys.
+    keys: Vec<String>,
+    /// The value of what was decided about it.
+    control: Option<Bytes>,
+    /// Its first token in its current generation.
+    pub(super) first: Message,
+}
+
 /// Why nothing is known about a request.
 #[derive(Debug)]
 pub(super) enum NotFound {
@@ -111,6 +127,31 @@ impl Instance {
 
     async fn look_up(&self, scope: &Scope, until: Instant) -> Result<Remembered, NotFound> {
         let manager = self.records(until);
+        let Opened { info, begun, shape, began_ms, caller_waits, keys, control, first } =
+            self.opened(&manager, scope).await?;
+        let route = begun.route(&self.flow);
+        // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
+        let mut found = HashMap::from([(Control::key(), control)]);
+        loop {
+            match survey(route, &first, &found) {
+                Survey::Progress(progress) => {
+                    if progress.end.is_some() && manager.is_expired(scope).await? {
+                        return Err(NotFound::Expired);
+                    }
+                    let progress = *progress;
+                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first });
+                }
+                Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
+                Survey::Needs(keys) => {
+                    let values = manager.read_all(scope, &keys).await?;
+                    found.extend(keys.into_iter().zip(values));
+                }
+            }
+        }
+    }
+
+    /// Reads how a request began, and what was decided about it since.
+    pub(super) async fn opened(&self, manager: &RetryingState, scope: &Scope) -> Result<Opened, NotFound> {
         let over = faasflow_core::machine::forked::over_key(0);
         let keys = [Begun::key(), Control::key(), over, SearchTerms::key()];
         let found = manager.get_many(scope, &keys.each_ref().map(Key::as_str)).await?;
@@ -126,31 +167,12 @@ impl Instance {
         // Nothing depends on them.
         let search_keys = SearchTerms::decode(terms.as_ref()).unwrap_or_default().keys;
         let envelope = Envelope::decode(&begun.envelope).map_err(|_| NotFound::Unreadable(Begun::key()))?;
-        // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
-        let mut found = HashMap::from([(Control::key(), control.clone())]);
-        let control = Control::decode(control.as_ref()).ok_or_else(|| NotFound::Unreadable(Control::key()))?;
-        let begun_with = self.begun_with(&envelope, &control);
-        let shape = control.shape.clone().unwrap_or(envelope.shape);
-        let route = begun_with.route(&self.flow);
-        let start = route.plan().start().in_generation(control.generation());
+        let decided = Control::decode(control.as_ref()).ok_or_else(|| NotFound::Unreadable(Control::key()))?;
+        let begun_with = self.begun_with(&envelope, &decided);
+        let shape = decided.shape.clone().unwrap_or(envelope.shape);
+        let start = begun_with.route(&self.flow).plan().start().in_generation(decided.generation());
         let first = Message { remembered: true, ..Message::fresh(start, envelope.payload, Caller::Left) };
-        loop {
-            match survey(route, &first, &found) {
-                Survey::Progress(progress) => {
-                    if progress.end.is_some() && manager.is_expired(scope).await? {
-                        return Err(NotFound::Expired);
-                    }
-                    let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
-                    let (begun, progress) = (begun_with, *progress);
-                    let keys = search_keys;
-                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first });
-                }
-                Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
-                Survey::Needs(keys) => {
-                    let values = manager.read_all(scope, &keys).await?;
-                    found.extend(keys.into_iter().zip(values));
-                }
-            }
-        }
+        let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
+        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, keys: search_keys, control, first })
     }
 }

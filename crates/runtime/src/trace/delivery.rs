@@ -180,6 +180,17 @@ impl Trace {
         }
     }
 
+    /// The id of the trace if spans of the request are recorded, by this flow or by its caller.
+    pub(crate) fn sampled_id(&self) -> Option<TraceId> {
+        match &self.active {
+            Some(active) => active.phase.sampled.then_some(active.phase.trace),
+            None => {
+                let incoming = self.info.trace.parent.as_deref().and_then(incoming::parse);
+                incoming.filter(|incoming| incoming.sampled).map(|incoming| incoming.trace)
+            }
+        }
+    }
+
     /// The trace context for everything that the phase sends outside its steps.
     pub(crate) fn context(&self) -> TraceContext {
         match &self.active {

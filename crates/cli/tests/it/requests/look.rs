@@ -294,6 +294,7 @@ async fn a_result_is_printed_or_written_to_a_file() {
                 r#"{"request_id":"bad","phase":2,"step":"function `compress`","reason":"it is away","code":"FF0306"}"#,
             ),
             "stopped/result" => answer(409, &outcome("stopped"), ""),
+            "number/result" => answer(200, &[("x-faasflow-outcome", "success")], "[1.10, 12345678901234567890123]"),
             "runs/result" => answer(202, &[("location", "/function/upload/_/requests/runs")], status("runs", "paused")),
             "broken/result" => problem(500, "the store is broken"),
             _ => problem(410, "its records have expired"),
@@ -307,6 +308,19 @@ async fn a_result_is_printed_or_written_to_a_file() {
     let file = folder.path().join("small.jpg");
     let ran = gateway.run(&["requests", "result", "good", "--flow", "upload", "-o", file.to_str().unwrap()]);
     assert_eq!((ran.code(), ran.stdout(), std::fs::read(&file).unwrap()), (0, "", vec![0, 255, 10]));
+    let told = |id: &str| gateway.run(&["requests", "result", id, "--flow", "upload", "--json"]);
+    let (good, bad, number) = (told("good"), told("bad"), told("number"));
+    let expected = json!({ "version": 1, "id": "good", "flow": "upload", "status": "success",
+        "content_type": "image/jpeg", "base64": "AP8K" });
+    assert_eq!((good.code(), good.json(), good.stderr()), (0, expected, ""));
+    let told: serde_json::Value = bad.json();
+    assert_eq!(
+        (bad.code(), &told["status"], &told["json"]["code"]),
+        (1, &json!("failure"), &json!("FF0306")),
+        "{bad:?}"
+    );
+    assert!(bad.stderr().starts_with("error[FF0932]: the request `bad` of `upload` has failed"), "{bad:?}");
+    assert!(number.stdout().contains(r#""json": [1.10, 12345678901234567890123]"#), "{number:?}");
     let nowhere = folder.path().join("no/folder");
     let ran = gateway.run(&["requests", "result", "good", "--flow", "upload", "-o", nowhere.to_str().unwrap()]);
     assert!(ran.code() == 1 && ran.stderr().starts_with("error[FF0917]: the result cannot be written to "), "{ran:?}");

@@ -32,7 +32,7 @@ use super::record::{Record, decode, encode};
 use super::tally::{Tally, Verdict};
 
 /// What a member finds at the end of a join's entries.
-enum Next {
+pub(super) enum Next {
     /// The entry with this number may be created.
     Free(u32),
     /// This last entry decided the join.
@@ -109,7 +109,13 @@ impl Walk<'_> {
 
     /// Finds the next free entry. All entries before `from` are known to exist. The number of reads grows with the logarithm of
     /// the number of members that have ended since.
-    fn next_entry(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, from: u32) -> Step<Next> {
+    pub(super) fn next_entry(
+        &mut self,
+        composite: CompositeIndex,
+        fork: &Place,
+        terms: &Terms,
+        from: u32,
+    ) -> Step<Next> {
         let (mut low, mut high, mut stride) = (from, terms.members, 1);
         let mut probe = low;
         while probe < high {

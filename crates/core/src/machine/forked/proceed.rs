@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn input(&mut self, segment: &Segment) -> Step<Input> {
+    pub(super) fn input(&mut self, segment: &Segment) -> Step<Input> {
         let place = &self.message.place;
         Ok(match (&self.message.origin, place.fork()) {
             (Origin::Item, Some((fork, index))) => {

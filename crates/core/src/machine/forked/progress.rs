@@ -6,6 +6,7 @@ use crate::outcome::Outcome;
 
 use super::control::Control;
 use super::ended::Ended;
+use super::failed_answer::FailedAnswer;
 use super::message::Message;
 use super::parked::Parked;
 use super::record::{Reason, Record};
@@ -70,6 +71,8 @@ pub struct PlaceProgress {
     pub is_recovered: bool,
     /// The branch that it chose.
     pub chosen: Option<usize>,
+    /// The answer of the function that made it fail, if it is known.
+    pub answer: Option<FailedAnswer>,
     /// The deliveries that were given up.
     pub tried: Option<Tried>,
     /// The members that it began.
@@ -153,6 +156,7 @@ pub(super) fn progress(
         reason: record.and_then(|record| record.reason.clone()),
         is_recovered: record.is_some_and(|record| record.recovered.is_some()),
         chosen: record.and_then(|record| record.chosen),
+        answer: None,
         tried,
         members: None,
         labels: Vec::new(),

@@ -96,6 +96,8 @@ struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     span: Option<String>,
     #[serde(default, skip_serializing_if = "is_zero")]
+    queued_ms: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
     began_ms: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     done_ms: u64,
@@ -123,8 +125,20 @@ impl Record {
         let (output, inline) = Packed::pack(&self.output);
         let output = (self.output != Carried::Inline(Payload::empty())).then_some(output);
         let Record { ended, reason, recovered, chosen, fork, turn, span, times, .. } = self.clone();
-        let Times { began_ms, done_ms } = times;
-        let json = encode(&Header { ended, output, reason, recovered, chosen, fork, turn, span, began_ms, done_ms });
+        let Times { queued_ms, began_ms, done_ms } = times;
+        let json = encode(&Header {
+            ended,
+            output,
+            reason,
+            recovered,
+            chosen,
+            fork,
+            turn,
+            span,
+            queued_ms,
+            began_ms,
+            done_ms,
+        });
         let mut bytes = BytesMut::with_capacity(json.len() + 1 + inline.len());
         bytes.put(json);
         bytes.put_u8(b'\n');
@@ -135,12 +149,13 @@ impl Record {
     pub(super) fn decode(bytes: &Bytes) -> Option<Record> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let header: Header = decode(&bytes.slice(..end))?;
-        let Header { ended, output, reason, recovered, chosen, fork, turn, span, began_ms, done_ms } = header;
+        let Header { ended, output, reason, recovered, chosen, fork, turn, span, queued_ms, began_ms, done_ms } =
+            header;
         let output = match output {
             Some(packed) => packed.unpack(&bytes.slice(end + 1..))?,
             None => Payload::empty().into(),
         };
-        let times = Times { began_ms, done_ms };
+        let times = Times { queued_ms, began_ms, done_ms };
         Some(Record { ended, output, reason, recovered, chosen, fork, turn, span, times })
     }
 }
@@ -200,8 +215,13 @@ mod tests {
         let record = Record { turn: Some(0), ..Record::done(Payload::new("x").into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"output\":{\"payload\":{\"inline\":1}},\"turn\":0}\nx");
 
-        let record = Record { times: Times { began_ms: 5, done_ms: 7 }, ..Record::done(Payload::empty().into()) };
+        let times = Times { queued_ms: 0, began_ms: 5, done_ms: 7 };
+        let record = Record { times, ..Record::done(Payload::empty().into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"began_ms\":5,\"done_ms\":7}\n");
+        let record = Record { times: Times { queued_ms: 3, ..times }, ..record };
+        let expected = "{\"ended\":\"done\",\"queued_ms\":3,\"began_ms\":5,\"done_ms\":7}\n";
+        assert_eq!(record.encode(), expected);
+        assert_eq!(Record::decode(&Bytes::from(expected)), Some(record));
 
         let reason = Reason { step: 2, name: "f".into(), text: "no".into(), code: "FF0310".into() };
         let span = Some("00f067aa0ba902b7".to_owned());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use crate::code;
 use crate::envelope::{Carried, Origin, Terms};
 use crate::graph::{CompositeIndex, CompositeKind, Follow, Place};
 use crate::machine::Route;
@@ -14,6 +15,7 @@ use crate::state::{Key, layout};
 use super::control::Control;
 use super::ended::Ended;
 use super::entry::Entry;
+use super::failed_answer::FailedAnswer;
 use super::flaw::Flaw;
 use super::journal::Journal;
 use super::message::Message;
@@ -187,6 +189,10 @@ impl Surveyor<'_> {
             None => Standing::Stopped,
         };
         let mut progress = progress(&message.place, standing, record.as_ref(), tried);
+        if progress.reason.as_ref().is_some_and(|reason| reason.code == code::ERROR_ANSWER.as_str()) {
+            let answer = self.look(layout::answer(&message.place)).flatten();
+            progress.answer = answer.and_then(|answer| FailedAnswer::decode(&answer));
+        }
         progress.labels = message.labels().map(str::to_owned).collect();
         let tried_ms = progress.tried.as_ref().map_or(0, |tried| tried.last_ms);
         self.moved(progress.times, tried_ms);

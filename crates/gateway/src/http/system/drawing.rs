@@ -7,11 +7,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use faasflow_admin::{Drawing, DrawnEdge, DrawnShape};
 use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::headers::ERROR_CODE;
-use faasflow_drawing::{Edge, Layout, Shape};
 use faasflow_http::read_body;
 use http::{Request, StatusCode};
 
@@ -43,7 +41,7 @@ pub(super) async fn draw(State(way): State<Arc<Invocations>>, Path(name): Path<S
     let is_there = answer.status() == StatusCode::OK;
     let body = read_body(answer.into_body(), LARGEST, WITHIN).await.ok().filter(|_| is_there);
     match body.and_then(|body| Description::from_json(&body).ok()) {
-        Some(flow) => Json(drawing(&flow)).into_response(),
+        Some(flow) => Json(faasflow_drawing::positions(&flow)).into_response(),
         None => {
             let text = format!(
                 "the function `{name}` does not describe itself: it is not a flow, or was built with another version of Faasflow"
@@ -51,28 +49,4 @@ pub(super) async fn draw(State(way): State<Arc<Invocations>>, Path(name): Path<S
             refusal(StatusCode::NOT_FOUND, code::NOT_A_FLOW, text)
         }
     }
-}
-
-fn drawing(flow: &Description) -> Drawing {
-    let layout = Layout::new(flow);
-    let mut drawing = Drawing::new(flow.fingerprint.clone(), layout.width, layout.height);
-    drawing.shapes = layout.shapes.into_iter().map(shape).collect();
-    drawing.edges = layout.edges.into_iter().map(edge).collect();
-    drawing
-}
-
-fn shape(shape: Shape) -> DrawnShape {
-    let mut drawn = DrawnShape::default();
-    drawn.kind = shape.kind.as_str().to_owned();
-    (drawn.x, drawn.y, drawn.width, drawn.height) = (shape.x, shape.y, shape.width, shape.height);
-    (drawn.lines, drawn.name) = (shape.lines, shape.name);
-    (drawn.phase, drawn.step) = (shape.phase, shape.step);
-    drawn
-}
-
-fn edge(edge: Edge) -> DrawnEdge {
-    let mut drawn = DrawnEdge::default();
-    drawn.points = edge.points.into_iter().map(|point| [point.x, point.y]).collect();
-    (drawn.queue, drawn.arrow) = (edge.queue, edge.arrow);
-    drawn
 }

@@ -6,14 +6,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use faasflow_admin::REQUEST_HEADERS;
 use faasflow_core::code;
 use faasflow_core::headers::{ERROR_CODE, SIGNATURE, SIGNED_AT};
 use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::signature::{Keys, api_request};
-use http::header::{
-    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use faasflow_dashboard::forbid_scripts;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, request};
 
 use super::absent::absent;
@@ -26,11 +25,6 @@ use crate::http::invoke::Invocations;
 use crate::http::name::split;
 use crate::proxy::Sender;
 use crate::stack::FunctionSpec;
-
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-
-/// The headers that are forwarded. The others are not for the flow, least of all the password of this gateway.
-const FORWARDED: [HeaderName; 4] = [PREFER, IF_NONE_MATCH, ACCEPT, CONTENT_TYPE];
 
 /// The names of the flows.
 pub(super) async fn list(State(functions): State<Functions>) -> Json<Vec<String>> {
@@ -79,11 +73,9 @@ pub(super) async fn forward(
     }
 }
 
-/// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
+/// Keeps browsers from executing an answer of a flow.
 pub(super) fn harmless(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    forbid_scripts(answer.headers_mut());
     answer
 }
 
@@ -113,8 +105,9 @@ async fn keys(files: &SecretFiles) -> Result<Keys, Box<Response>> {
 /// Leaves only the headers that are for the flow, and signs the request for it.
 fn sign(parts: &mut request::Parts, keys: &Keys, flow: &str, path: &str, body: &[u8]) {
     let sent = std::mem::take(&mut parts.headers);
-    let kept = |name: &HeaderName| Some((name.clone(), sent.get(name)?.clone()));
-    parts.headers = FORWARDED.iter().filter_map(kept).collect::<HeaderMap>();
+    // The others are not for the flow, least of all the password of this gateway.
+    let kept = |name: &'static str| Some((HeaderName::from_static(name), sent.get(name)?.clone()));
+    parts.headers = REQUEST_HEADERS.into_iter().filter_map(kept).collect::<HeaderMap>();
     let target = match parts.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

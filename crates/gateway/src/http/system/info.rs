@@ -20,6 +20,8 @@ pub(crate) struct About {
     pub(crate) max_async_body: usize,
     /// How long a function may take to begin its answer.
     pub(crate) upstream_timeout: Duration,
+    /// The address of Jaeger's pages.
+    pub(crate) traces: Option<String>,
 }
 
 /// Describes this gateway and its limits. OpenFaaS's gateway describes its provider in the field `provider`. It asks the
@@ -46,6 +48,7 @@ pub(super) async fn info(State(about): State<Arc<About>>, headers: HeaderMap) ->
     info.provider.orchestration = orchestration;
     info.provider.provider = name;
     info.provider.version = version.clone();
+    info.traces.clone_from(&about.traces);
     info.version = version;
     Json(info).into_response()
 }

@@ -10,7 +10,7 @@ use faasflow_core::Outcome;
 use faasflow_core::code;
 use faasflow_core::envelope::{Carried, Envelope};
 use faasflow_core::machine::Outage;
-use faasflow_core::machine::forked::{Begun, Control, Tried, over_key, posted_key, result_key};
+use faasflow_core::machine::forked::{Attempt, Begun, Control, FailedAnswer, Tried, over_key, posted_key, result_key};
 use faasflow_core::state::{Condition, Key, StateError, StateManager as _, Status};
 use faasflow_core::{Payload, RequestId, RequestInfo};
 use faasflow_http::now_ms;
@@ -316,21 +316,26 @@ impl<'a> Performer<'a> {
             return;
         }
         let reason = "an earlier delivery ended without an answer: its process died, or it took too long";
-        self.note(&key, before, earlier, reason, code::INTERRUPTED).await;
+        self.note(&key, before, earlier, 0, reason, code::INTERRUPTED).await;
     }
 
     /// Notes how often this phase was tried, and why the latest attempt did not succeed.
-    async fn note(&self, key: &Key, before: Option<Tried>, times: u32, reason: &str, code: code::Code) {
-        let now = now_ms();
-        let tried = Tried {
-            times,
-            first_ms: before.map_or(now, |before| before.first_ms),
-            last_ms: now,
-            reason: reason.to_owned(),
-            code: code.to_string(),
-        };
+    async fn note(&self, key: &Key, before: Option<Tried>, times: u32, began_ms: u64, reason: &str, code: code::Code) {
+        let (reason, code) = (reason.to_owned(), code.to_string());
+        let tried = Tried::after(before, times, Attempt { began_ms, given_up_ms: now_ms(), reason, code });
         // It only informs people.
         let _ = self.manager().set(&self.scope, key.as_str(), tried.encode()).await;
+    }
+
+    /// Keeps the answer of a function that made the phase fail.
+    pub(super) async fn keep_answer(&self) {
+        let Some(answer) = self.failure.as_ref().and_then(faasflow_core::Failure::response) else { return };
+        if !self.message.remembered {
+            return;
+        }
+        let kept = FailedAnswer::new(answer.status().as_u16(), answer.payload());
+        // It only informs people.
+        let _ = self.manager().set(&self.scope, FailedAnswer::key(&self.message.place).as_str(), kept.encode()).await;
     }
 
     /// Leaves a note about a delivery that was given up. If the request has begun with it and nothing of it was recorded, the
@@ -355,7 +360,7 @@ impl<'a> Performer<'a> {
         let before = before.and_then(|value| Tried::decode(&value));
         let times = before.as_ref().map_or(0, |before| before.times).saturating_add(1);
         // Callers may read the note. The detail is in the log.
-        self.note(&key, before, times, &outage.reason, outage.code).await;
+        self.note(&key, before, times, self.began_ms, &outage.reason, outage.code).await;
     }
 
     /// Removes a request that has begun with this delivery, unless another one has taken it over. No other takes it over once it

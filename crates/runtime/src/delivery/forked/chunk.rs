@@ -33,7 +33,7 @@ pub(super) fn encode(items: &[Payload]) -> Bytes {
 }
 
 /// An item of a chunk; `None` if the chunk was not written by [`encode`], or has fewer items.
-pub(super) fn item(chunk: &Bytes, index: usize) -> Option<Payload> {
+pub(crate) fn item(chunk: &Bytes, index: usize) -> Option<Payload> {
     let end = chunk.iter().position(|&byte| byte == b'\n')?;
     let entries: Vec<Entry> = serde_json::from_slice(&chunk[..end]).ok()?;
     let before = entries.iter().take(index).try_fold(0usize, |sum, entry| sum.checked_add(entry.0))?;

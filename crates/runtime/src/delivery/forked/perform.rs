@@ -26,6 +26,10 @@ pub(super) struct Performer<'a> {
     pub(super) message: &'a Message,
     pub(super) execution: &'a Execution<'a>,
     pub(super) scope: Scope,
+    /// When the delivery began, in milliseconds since the Unix epoch.
+    pub(super) began_ms: u64,
+    /// When its envelope was put into the queue; 0 if it came from none.
+    pub(super) queued_ms: u64,
     /// The output of the steps, for the choice or the split that follows them at once.
     output: Payload,
     /// The last failure of this delivery.
@@ -78,6 +82,8 @@ impl<'a> Performer<'a> {
             message,
             execution,
             scope,
+            began_ms: now_ms(),
+            queued_ms: 0,
             output,
             failure: None,
             ended_with: None,
@@ -173,9 +179,12 @@ impl<'a> Performer<'a> {
         let began_ms = now_ms();
         let ran = self.execute(input).await?;
         let times = match self.message.remembered {
-            true => Times { began_ms, done_ms: now_ms() },
+            true => Times { queued_ms: self.queued_ms, began_ms, done_ms: now_ms() },
             false => Times::default(),
         };
+        if let Ran::Failed(_) = ran {
+            self.keep_answer().await;
+        }
         Ok(Answer::Ran(ran, times))
     }
 

@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::parameters::{Listing, Recovering, Redriving, ResultParameters};
+use super::super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -175,6 +175,8 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::FlowRequest>(&document, &mut seen, "FlowRequest");
     check::<api::Place>(&document, &mut seen, "Place");
     check::<api::RequestReason>(&document, &mut seen, "RequestReason");
+    check::<api::Attempt>(&document, &mut seen, "Attempt");
+    check::<api::FunctionAnswer>(&document, &mut seen, "FunctionAnswer");
     check::<api::Output>(&document, &mut seen, "Output");
     check::<api::Members>(&document, &mut seen, "Members");
     check::<api::RequestList>(&document, &mut seen, "RequestList");
@@ -232,6 +234,9 @@ fn every_parameter_is_in_the_document_and_no_other() {
     let owned = |names: BTreeSet<&str>| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let accepted = BTreeMap::from([
         ("/_/requests".to_owned(), owned(names_of::<Listing>())),
+        ("/_/requests/{id}/input".to_owned(), owned(names_of::<Showing>())),
+        ("/_/requests/{id}/output".to_owned(), owned(names_of::<Showing>())),
+        ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
         ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
         ("/_/recover".to_owned(), owned(names_of::<Recovering>())),

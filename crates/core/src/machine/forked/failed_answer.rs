@@ -1,0 +1,93 @@
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Place;
+use crate::payload::Payload;
+use crate::state::{Key, layout};
+
+use super::record::{decode, encode};
+
+/// The answer of a function or callback that made a place fail. It only informs people, so a write may be lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// The size of its body, in bytes.
+    pub bytes: u64,
+    /// The beginning of its body, with its content type.
+    pub body: Payload,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    status: u16,
+    bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+}
+
+impl FailedAnswer {
+    /// The most that is kept of the body, in bytes.
+    pub const KEPT: usize = 64 * 1024;
+
+    /// Cuts an answer to what is kept of it.
+    #[must_use]
+    pub fn new(status: u16, body: &Payload) -> FailedAnswer {
+        let kept = body.bytes().slice(..body.len().min(FailedAnswer::KEPT));
+        let content_type = body.content_type_header().cloned();
+        // A copy, so that the part does not hold the memory of the whole.
+        let kept = Payload::new(Bytes::copy_from_slice(&kept)).with_content_type_header(content_type);
+        FailedAnswer { status, bytes: body.len() as u64, body: kept }
+    }
+
+    /// The key of the value.
+    #[must_use]
+    pub fn key(place: &Place) -> Key {
+        layout::answer(place)
+    }
+
+    /// Decodes the value of the key; `None` if the driver did not write it.
+    #[must_use]
+    pub fn decode(value: &Bytes) -> Option<FailedAnswer> {
+        let end = value.iter().position(|byte| *byte == b'\n')?;
+        let Header { status, bytes, content_type } = decode(&value.slice(..end))?;
+        let content_type = content_type.and_then(|text| HeaderValue::from_str(&text).ok());
+        let body = Payload::new(value.slice(end + 1..)).with_content_type_header(content_type);
+        Some(FailedAnswer { status, bytes, body })
+    }
+
+    /// The value of the key: a line of JSON, and then the beginning of the body.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let content_type = self.body.content_type().map(str::to_owned);
+        let head = encode(&Header { status: self.status, bytes: self.bytes, content_type });
+        let mut value = BytesMut::with_capacity(head.len() + 1 + self.body.len());
+        value.put(head);
+        value.put_u8(b'\n');
+        value.put_slice(self.body.bytes());
+        value.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The stores of remembered requests contain such values.
+    #[test]
+    fn the_encoding_never_changes() {
+        let answer = FailedAnswer::new(400, &Payload::new(b"no\n\xff".to_vec()).with_content_type("text/plain"));
+        let expected = b"{\"status\":400,\"bytes\":4,\"content_type\":\"text/plain\"}\nno\n\xff".as_slice();
+        assert_eq!(answer.encode(), expected);
+        assert_eq!(FailedAnswer::decode(&Bytes::from_static(expected)), Some(answer));
+        assert_eq!(FailedAnswer::decode(&Bytes::from_static(b"{\"status\":400}")), None);
+    }
+
+    #[test]
+    fn a_long_body_is_cut_and_its_size_is_kept() {
+        let answer = FailedAnswer::new(500, &Payload::new(vec![7; FailedAnswer::KEPT + 5]));
+        assert_eq!((answer.bytes, answer.body.len()), (FailedAnswer::KEPT as u64 + 5, FailedAnswer::KEPT));
+        assert_eq!(FailedAnswer::decode(&answer.encode()), Some(answer));
+    }
+}

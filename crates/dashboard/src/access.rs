@@ -1,0 +1,126 @@
+//! Which web pages may use a server of the dashboard, and what they may change.
+//!
+//! Any web page in a browser on this machine can send requests to such a server. Browsers name the page in `Origin` with
+//! every request that could change something; programs do not send this header.
+
+use std::net::IpAddr;
+
+use faasflow_admin::{PAGE_TOKEN_HEADER, PageToken};
+use http::header::{CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::uri::Authority;
+use http::{Method, Request};
+use subtle::ConstantTimeEq as _;
+
+/// What the pages of the dashboard may change. They may not deploy functions, because a page that a function serves can
+/// have the same origin and get the token too: a function that repeats its input as HTML would let other sites run programs
+/// here.
+const PAGES_CHANGE: [&str; 2] = ["/system/flows/", "/system/queue/"];
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const PAGE_TOKEN: HeaderName = HeaderName::from_static(PAGE_TOKEN_HEADER);
+
+/// Knows a server's own pages.
+#[derive(Debug)]
+pub struct OwnPages {
+    token: PageToken,
+    has_password: bool,
+}
+
+impl OwnPages {
+    /// Makes a new random token. `has_password` is whether the server asks for a password.
+    #[must_use]
+    pub fn new(has_password: bool) -> OwnPages {
+        OwnPages { token: PageToken::new(hex::encode(rand::random::<[u8; 32]>())), has_password }
+    }
+
+    /// The token, if a page of this server asks for it.
+    #[must_use]
+    pub fn token_for<B>(&self, request: &Request<B>) -> Option<PageToken> {
+        self.is_own_origin(request).then(|| self.token.clone())
+    }
+
+    /// Whether a page of this server asks for a change that it may make.
+    #[must_use]
+    pub fn may_change<B>(&self, request: &Request<B>) -> bool {
+        let path = request.uri().path();
+        let mut tokens = request.headers().get_all(PAGE_TOKEN).iter();
+        let (Some(token), None) = (tokens.next(), tokens.next()) else { return false };
+        PAGES_CHANGE.iter().any(|prefix| path.starts_with(prefix))
+            && self.is_own_origin(request)
+            && token.as_bytes().ct_eq(self.token.token.as_bytes()).into()
+    }
+
+    /// Whether the page is at the address of this server, as far as the request says where it is.
+    ///
+    /// Without a password, the address is an IP address or `localhost`, even if the server listens elsewhere: a page can
+    /// make its own name lead to the server (DNS rebinding). A browser has no password for such a name.
+    #[must_use]
+    pub fn is_own_origin<B>(&self, request: &Request<B>) -> bool {
+        let headers = request.headers();
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let is_same = match (origins.next(), origins.next()) {
+            (None, _) => true,
+            (Some(origin), None) => {
+                let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+                match (origin, host(request)) {
+                    (Some(("http" | "https", origin)), Some(host)) => origin.eq_ignore_ascii_case(host),
+                    _ => false,
+                }
+            }
+            _ => false,
+        };
+        let is_sent_by_it = headers.get(SEC_FETCH_SITE).is_none_or(|site| site == "same-origin");
+        is_same && is_sent_by_it && (self.has_password || is_local(request))
+    }
+}
+
+/// Whether a web page asks for a change.
+#[must_use]
+pub fn is_change_by_page<B>(request: &Request<B>) -> bool {
+    ![Method::GET, Method::HEAD].contains(request.method()) && request.headers().contains_key(ORIGIN)
+}
+
+/// Whether a request names this machine by an IP address or as `localhost`. Case does not matter, and a name may end with a
+/// dot.
+#[must_use]
+pub fn is_local<B>(request: &Request<B>) -> bool {
+    let Some(host) = host(request) else { return true };
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+/// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
+pub fn forbid_scripts(answer: &mut HeaderMap) {
+    answer.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    answer.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The name and the port by which a request names this server. A name in the target takes precedence over `Host` (RFC 9112,
+/// 3.2.2).
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let named = || request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
+    request.uri().authority().map(Authority::as_str).or_else(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h11_a_name_that_leads_here_is_not_this_machine() {
+        let asked = |host: &str| Request::builder().header(HOST, host).body(()).unwrap();
+        let local = ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "flows.localhost"];
+        for host in local.into_iter().chain(["LOCALHOST", "LocalHost.:8080", "Flows.LOCALHOST", "127.0.0.1."]) {
+            assert!(is_local(&asked(host)), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "", ".", "\u{e9}"]
+        {
+            assert!(!is_local(&asked(host)), "{host}");
+        }
+        let absolute = |uri: &str, host: &str| Request::builder().uri(uri).header(HOST, host).body(()).unwrap();
+        assert!(is_local(&absolute("http://LOCALHOST:1/system/info", "evil.example")));
+        assert!(!is_local(&absolute("http://evil.example/system/info", "localhost")));
+    }
+}

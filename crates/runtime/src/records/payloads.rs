@@ -1,0 +1,234 @@
+//! The payloads of a request, to show them: what a place begins with, its output, and the answer that made it fail.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use faasflow_core::envelope::Carried;
+use faasflow_core::graph::{CompositeKind, Place};
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, find};
+use faasflow_core::machine::{Outage, Route};
+use faasflow_core::state::{Key, Scope, StateManager as _};
+use faasflow_core::{MemberOutcome, Payload, RequestInfo};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::not_done::NotDone;
+use super::progress::NotFound;
+use crate::delivery::list_item;
+use crate::forward::NoPayload;
+use crate::instance::Instance;
+use crate::observers::Observers;
+use crate::retrying_state::RetryingState;
+
+/// The content type of what is joined: members of a graph or for-each, with their outcomes and outputs.
+pub(super) const MEMBERS: &str = "application/vnd.faasflow.members+json";
+/// The most that is shown of the outputs that are joined, in bytes. Of the others, only the size is told.
+const JOINED: usize = 1 << 20;
+
+/// A payload of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// What a place begins with.
+    Input,
+    /// Its output.
+    Output,
+    /// The answer of the function that made it fail.
+    Answer,
+}
+
+/// What became of a member, as it is shown.
+#[derive(Default, Serialize)]
+struct ToldMember {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The size of its output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    /// Its output as it was written, if it is JSON and not too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Box<RawValue>>,
+}
+
+/// Where the payloads of a request are read from.
+struct Shelves<'a> {
+    instance: &'a Instance,
+    manager: &'a RetryingState,
+    scope: &'a Scope,
+    info: Arc<RequestInfo>,
+}
+
+impl Instance {
+    /// A payload of a place; without a place, what the request was sent with. The future is boxed here, because the compiler cannot
+    /// prove from the outside that it can move between threads.
+    pub(super) fn shown<'a>(
+        &'a self,
+        scope: &'a Scope,
+        place: Option<&'a Place>,
+        shown: Shown,
+    ) -> BoxFuture<'a, Result<Payload, NotDone>> {
+        Box::pin(self.show(scope, place, shown))
+    }
+
+    async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<Payload, NotDone> {
+        let manager = self.records(self.time_to_answer().state_in_steps());
+        let opened = self.opened(&manager, scope).await?;
+        if manager.is_expired(scope).await? {
+            return Err(NotFound::Expired.into());
+        }
+        let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info };
+        let Some(place) = place else { return shelves.fetch(opened.first.payload).await };
+        let route = opened.begun.route(&self.flow);
+        let mut found = HashMap::new();
+        let (input, record) = loop {
+            match find(route, &opened.first, place, &found) {
+                Find::Needs(keys) => {
+                    let values = manager.read_all(scope, &keys).await?;
+                    found.extend(keys.into_iter().zip(values));
+                }
+                Find::Found { input, record } => break (*input, record),
+                Find::Nowhere => {
+                    let why = format!(
+                        "the request has not reached the place `{place}`, or has no such place; its status lists them"
+                    );
+                    return Err(NotDone::NotThere(why));
+                }
+                Find::Unreadable => {
+                    let detail = format!("what leads to the place `{place}` is not there, or cannot be read");
+                    return Err(NotDone::Outage(Outage::state_unreachable(detail)));
+                }
+            }
+        };
+        match shown {
+            Shown::Input => shelves.input(route, place, input).await,
+            Shown::Output => match record {
+                Some(record) if record.ended != Ended::Failed => shelves.fetch(record.output).await,
+                Some(_) => Err(NotDone::NotThere(format!("the place `{place}` has failed, so it has no output"))),
+                None => Err(NotDone::NotThere(format!("the place `{place}` has not ended, so it has no output yet"))),
+            },
+            Shown::Answer => {
+                let value = manager.get(scope, FailedAnswer::key(place).as_str()).await?;
+                match value.as_ref().and_then(FailedAnswer::decode) {
+                    Some(answer) => Ok(shelves.masked(&answer.body)),
+                    None => {
+                        let why = format!(
+                            "the place `{place}` did not fail because of an answer, or the answer was not kept"
+                        );
+                        Err(NotDone::NotThere(why))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Shelves<'_> {
+    /// A payload as it may be shown to people.
+    async fn fetch(&self, carried: Carried) -> Result<Payload, NotDone> {
+        let observers = Observers::for_request(self.info.id.clone(), &self.instance.metrics);
+        match self.instance.take(carried, &self.info, Some(self.manager), &observers).await {
+            Ok(payload) => Ok(self.masked(&payload)),
+            Err(NoPayload::Unfit(_)) => Err(NotDone::NotThere("the payload is no longer kept".to_owned())),
+            Err(NoPayload::Outage(outage)) => Err(NotDone::Outage(outage)),
+            Err(NoPayload::Failed(error)) => Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}")))),
+        }
+    }
+
+    /// Without the values of the flow's secret fields.
+    fn masked(&self, payload: &Payload) -> Payload {
+        self.instance.flow.secrets().shown(payload)
+    }
+
+    async fn input(&self, route: Route<'_>, place: &Place, input: Input) -> Result<Payload, NotDone> {
+        match input {
+            Input::Carried(carried) => self.fetch(carried).await,
+            Input::Item { chunk, index } => {
+                let found = self.manager.get(self.scope, chunk.as_str()).await?;
+                let item = found.and_then(|chunk| list_item(&chunk, index as usize));
+                let item = item.map(|item| self.masked(&item));
+                item.ok_or_else(|| NotDone::NotThere("the list of items is no longer kept".to_owned()))
+            }
+            Input::Branches(branches) => {
+                let owner = route.plan().segment(place).and_then(|segment| route.plan().body(segment.body()).owner());
+                let names = owner.map(|(composite, _)| route.plan().composite(composite).branches());
+                let name =
+                    |index: usize| names.and_then(|names| names.get(index)).map(|branch| branch.name().to_string());
+                let (names, members) = branches
+                    .into_iter()
+                    .map(|(index, key)| (name(index).unwrap_or_default(), (MemberOutcome::Done, key)))
+                    .unzip();
+                self.members(Some(names), members).await
+            }
+            Input::Join { members, .. } => {
+                let joins = route.plan().segment(place).and_then(|segment| segment.joins());
+                let outline = joins.map(|composite| route.plan().composite(composite));
+                let names = outline
+                    .filter(|outline| outline.kind() == CompositeKind::Graph)
+                    .map(|outline| outline.branches().iter().map(|branch| branch.name().to_string()).collect());
+                self.members(names, members).await
+            }
+            other => unreachable!("nobody knows how to show the input {other:?}"),
+        }
+    }
+
+    /// What became of members: an object by their names, or a list if they have none.
+    async fn members(
+        &self,
+        names: Option<Vec<String>>,
+        members: Vec<(MemberOutcome, Key)>,
+    ) -> Result<Payload, NotDone> {
+        let keys: Vec<Key> = members.iter().map(|(_, key)| key.clone()).collect();
+        let found = self.manager.read_all(self.scope, &keys).await?;
+        let mut room = JOINED;
+        let (open, close) = if names.is_some() { ("{", "}") } else { ("[", "]") };
+        let mut text = open.to_owned();
+        for (at, ((outcome, _), value)) in members.into_iter().zip(found).enumerate() {
+            let record = value.as_ref().and_then(MemberRecord::decode);
+            let told = self.member(outcome, record, &mut room).await?;
+            text.push_str(if at == 0 { "" } else { "," });
+            if let Some(name) = names.as_ref().map(|names| names.get(at).map_or("", String::as_str)) {
+                text.push_str(&json(&name));
+                text.push(':');
+            }
+            text.push_str(&json(&told));
+        }
+        text.push_str(close);
+        Ok(Payload::new(text).with_content_type(MEMBERS))
+    }
+
+    async fn member(
+        &self,
+        outcome: MemberOutcome,
+        record: Option<MemberRecord>,
+        room: &mut usize,
+    ) -> Result<ToldMember, NotDone> {
+        let mut told = ToldMember { outcome: outcome.as_str(), ..ToldMember::default() };
+        match (outcome, record) {
+            (MemberOutcome::Failed, Some(record)) => told.reason = record.reason.map(|reason| reason.text),
+            (MemberOutcome::Done, Some(record)) => {
+                let bytes = match &record.output {
+                    Carried::Inline(payload) => payload.len() as u64,
+                    Carried::Stored(reference) => reference.bytes(),
+                };
+                told.bytes = Some(bytes);
+                if let Some(rest) = usize::try_from(bytes).ok().and_then(|bytes| room.checked_sub(bytes)) {
+                    *room = rest;
+                    let output = self.fetch(record.output).await?;
+                    told.content_type = output.content_type().map(str::to_owned);
+                    // What is not JSON may be anything, such as a picture.
+                    told.output = serde_json::from_slice(output.bytes()).ok();
+                }
+            }
+            // It had not ended when the join was decided, or has not ended.
+            _ => {}
+        }
+        Ok(told)
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it is plain data")
+}
