@@ -12,6 +12,7 @@ mod inline;
 mod listening;
 mod not_done;
 mod openapi;
+mod parameters;
 mod payloads;
 mod post;
 mod prefer;

@@ -48,7 +48,10 @@ fn lists_changes_recoveries_and_problems() {
         r#"{"version":1,"requests":[{"id":"b","status":"parked","started_ms":2},{"id":"a","status":"stopped","started_ms":1}],
         "cursor":"next"}"#,
     );
-    assert_eq!(list.requests[1], RequestSummary { id: "a".to_owned(), status: RequestStatus::Stopped, started_ms: 1 });
+    assert_eq!(
+        list.requests[1],
+        RequestSummary { id: "a".to_owned(), status: RequestStatus::Stopped, started_ms: 1, found: None }
+    );
     let last: RequestList = golden(r#"{"version":1,"requests":[]}"#);
     assert_eq!(last.cursor, None);
     let paused: RequestChange = golden(r#"{"version":1,"id":"a","status":"paused"}"#);

@@ -8,42 +8,36 @@ use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
 use faasflow_admin as api;
 use faasflow_core::code::{self, Code};
 use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
-use faasflow_core::state::{
-    ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, StateError, StateManager as _, Status, search_key,
-};
+use faasflow_core::state::{ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, Status, search_key};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode, Uri, request};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::answer;
 use super::ended::NOT_SHOWN;
 use super::not_done::NotDone;
+use super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
 use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
-use super::search::Page;
+use super::search::newest;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
 use crate::gateway::OCTETS;
 use crate::instance::Instance;
-use crate::retrying_state::RetryingState;
 
 /// How many requests a page of the list has by default, and at most.
 pub(super) const LISTED: usize = 50;
@@ -330,27 +324,6 @@ fn flag(name: &str, text: Option<&str>) -> Answered<bool> {
     }
 }
 
-/// The status as JSON, with its tag. A client that has it already is told so.
-fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
-    let body = serde_json::to_vec(told).expect("a status is plain data");
-    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..12]));
-    let known = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| {
-        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
-    });
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => (status, [("content-type", "application/json")], Bytes::from(body)).into_response(),
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    if !told.status.is_end() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
 async fn openapi(State(function): State<Arc<Instance>>) -> Response {
     ([(CONTENT_TYPE, "application/json")], super::openapi::document(&function.name)).into_response()
 }
@@ -362,18 +335,11 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
-        let mut response = tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
+        let mut response = answer::tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
         Preference::applied(wait, response.headers_mut());
         Ok(response)
     };
     answered_about(&id, answer.await)
-}
-
-/// The parameters of a result.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResultParameters {
-    masked: Option<String>,
 }
 
 async fn result(
@@ -398,7 +364,7 @@ async fn result(
             }
             false => {
                 let told = answer::status(&function, &remembered);
-                let mut response = tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
+                let mut response = answer::tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
                 function.locate(&remembered.info.id, &mut response);
                 response
             }
@@ -414,13 +380,6 @@ async fn result(
 fn shown_only(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-/// The parameters of a payload.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Showing {
-    place: Option<String>,
 }
 
 async fn input(State(function): State<Arc<Instance>>, Id(id): Id, query: RawQuery, request: Request) -> Response {
@@ -461,18 +420,6 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
     answered_about(id, answer.await)
 }
 
-/// The parameters of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listing {
-    status: Option<String>,
-    since: Option<String>,
-    key: Option<String>,
-    search: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
 async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request) -> Response {
     let answer = async {
         function.signed(request).await?;
@@ -500,7 +447,7 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
                 let soon = until - until.saturating_duration_since(Instant::now()) / 2;
                 function.search(&manager, searched("search", text)?, &query, soon).await
             }
-            (None, None) => page(&manager, &function.name, &query).await,
+            (None, None) => newest(&manager, &function.name, &query).await,
         };
         let page = page.map_err(NotFound::Store)?;
         let mut told = api::RequestList::default();
@@ -516,16 +463,6 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
         Ok(Json(told).into_response())
     };
     answered(answer.await)
-}
-
-/// A page of the list.
-async fn page(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
-    let mut lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
-    let has_more = lines.len() > query.limit;
-    lines.truncate(query.limit);
-    let position = |last: &Listed| ListPosition { started_ms: last.started_ms, request: last.request.clone() };
-    let after = lines.last().filter(|_| has_more).map(position);
-    Ok(Page { lines: lines.into_iter().map(|line| (line, None)).collect(), after })
 }
 
 /// A text that is searched for. Ids, search keys and labels are not longer.
@@ -610,13 +547,6 @@ async fn stop(State(function): State<Arc<Instance>>, Id(id): Id, request: Reques
     change(function, id, request, |this, scope| Box::pin(async move { this.stop(&scope).await })).await
 }
 
-/// The parameters of a redrive.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Redriving {
-    from: Option<String>,
-}
-
 async fn redrive(
     State(function): State<Arc<Instance>>,
     Id(id): Id,
@@ -638,16 +568,6 @@ async fn redrive(
         Ok(changed(&id, Status::Running, Some(generation)))
     };
     answered_about(&id, answer.await)
-}
-
-/// The parameters of a recovery.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Recovering {
-    older: Option<String>,
-    force: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
 }
 
 async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {

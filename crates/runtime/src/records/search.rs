@@ -214,6 +214,16 @@ impl Instance {
     }
 }
 
+/// A page of the list.
+pub(super) async fn newest(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
+    let mut lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
+    let has_more = lines.len() > query.limit;
+    lines.truncate(query.limit);
+    let position = |last: &Listed| ListPosition { started_ms: last.started_ms, request: last.request.clone() };
+    let after = lines.last().filter(|_| has_more).map(position);
+    Ok(Page { lines: lines.into_iter().map(|line| (line, None)).collect(), after })
+}
+
 /// The first label of a request that matches.
 fn label<'a>(
     manager: &'a RetryingState,

@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::api::{Listing, Recovering, Redriving, ResultParameters, Showing};
+use super::super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 

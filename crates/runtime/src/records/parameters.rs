@@ -1,0 +1,46 @@
+//! The parameters of requests to the API. All are texts, so that errors can say what each of them must be.
+
+use serde::Deserialize;
+
+/// The parameters of a result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultParameters {
+    pub(super) masked: Option<String>,
+}
+
+/// The parameters of a payload.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Showing {
+    pub(super) place: Option<String>,
+}
+
+/// The parameters of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    pub(super) status: Option<String>,
+    pub(super) since: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) search: Option<String>,
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
+}
+
+/// The parameters of a redrive.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redriving {
+    pub(super) from: Option<String>,
+}
+
+/// The parameters of a recovery.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recovering {
+    pub(super) older: Option<String>,
+    pub(super) force: Option<String>,
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
+}
