@@ -18,6 +18,7 @@ mod prefer;
 mod progress;
 mod recover;
 mod restart;
+mod tagged;
 mod unwritten;
 mod waiting;
 

@@ -8,7 +8,6 @@ use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
 use faasflow_admin as api;
 use faasflow_core::code::{self, Code};
 use faasflow_core::graph::Place;
@@ -18,14 +17,10 @@ use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
 use faasflow_core::state::{ListPosition, ListQuery, Scope, StateManager as _, Status};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
-use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::answer;
@@ -35,6 +30,7 @@ use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
+use super::tagged::{shown_only, tagged};
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
@@ -317,27 +313,6 @@ fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answer
     }
 }
 
-/// The status as JSON, with its tag. A client that has it already is told so.
-fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
-    let body = serde_json::to_vec(told).expect("a status is plain data");
-    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..12]));
-    let known = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| {
-        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
-    });
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => (status, [("content-type", "application/json")], Bytes::from(body)).into_response(),
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    if !told.status.is_end() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
 async fn openapi(State(function): State<Arc<Instance>>) -> Response {
     ([(CONTENT_TYPE, "application/json")], super::openapi::document(&function.name)).into_response()
 }
@@ -380,12 +355,6 @@ async fn result(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         Ok(response)
     };
     answered_about(&id, answer.await)
-}
-
-/// Lets no browser execute a result. It has the type that a caller or a function has given it, and the origin of the gateway.
-fn shown_only(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The parameters of a payload.
