@@ -20,6 +20,7 @@ mod progress;
 mod recover;
 mod restart;
 mod search;
+mod tagged;
 mod unwritten;
 mod waiting;
 

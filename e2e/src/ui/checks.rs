@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -363,10 +364,9 @@ async fn dead_letters(visit: &Visit) -> Result<(), String> {
     tab.shows("There are none.").await
 }
 
-/// A function dies until a file is gone, so the queue gives its phase up.
+/// A callback URL is unavailable for so long that the queue gives the phase up.
 async fn retried(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
-    stand.file("brittle", true)?;
     stand.post("/async-function/fragile", &[("x-faasflow-request-id", "fragile-1")], b"17").await?.expect(202)?;
     visit.go("/ui/flows/fragile/requests/fragile-1").await?;
     let given_up = "/given up, because|gave it up after/.test(document.querySelector('.now').innerText)";
@@ -376,9 +376,7 @@ async fn retried(visit: &Visit) -> Result<(), String> {
     visit.seen("request-retrying").await?;
     tab.shows("does not go on: the queue gave it up after 2 attempts").await?;
     visit.seen("request-given-up").await?;
-    stand.file("brittle", false)?;
-    // The gateway waits a while before it starts the function that has died so often.
-    stand.until_ready("brittle").await?;
+    stand.courier.store(true, Ordering::SeqCst);
     tab.click(".now a", "a dead letter").await?;
     tab.shows("Dead letter").await?;
     tab.click("button", "Redrive").await?;
@@ -387,7 +385,7 @@ async fn retried(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/flows/fragile/requests/fragile-1").await?;
     tab.shows("3 attempts").await?;
     tab.until("each attempt has a bar", "document.querySelectorAll('.timeline .at-gave').length === 2").await?;
-    tab.click(".timeline summary", "brittle").await?;
+    tab.click(".timeline summary", "callback").await?;
     tab.until("each attempt is told", "document.querySelectorAll('.course li').length >= 5").await?;
     visit.seen("request-attempts").await
 }

@@ -1,8 +1,10 @@
 //! `faasflow up` with flows and functions that the pages show.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::client::{Answer, Client};
@@ -46,18 +48,36 @@ pub(super) async fn with_password(folder: &Path) -> Result<(Server, String), Str
     Ok((up, format!("http://admin:{}@127.0.0.1:{port}/ui/", password.trim())))
 }
 
+/// A callback URL that is unavailable until it is told to accept something.
+async fn courier() -> Result<(Arc<AtomicBool>, String), String> {
+    let accepts = Arc::new(AtomicBool::new(false));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
+    let url = format!("http://{}/", listener.local_addr().map_err(|error| error.to_string())?);
+    let answers = accepts.clone();
+    let answer = async move || match answers.load(Ordering::SeqCst) {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((accepts, url))
+}
+
 pub(super) struct Stand {
     pub(super) url: String,
     pub(super) client: Client,
     pub(super) up: tokio::sync::Mutex<Server>,
     folder: PathBuf,
+    /// Whether the callback URL of the flow `fragile` accepts anything.
+    pub(super) courier: Arc<AtomicBool>,
 }
 
 impl Stand {
     pub(super) async fn start(folder: &Path) -> Result<Stand, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
-        for flow in ["orders", "parcels", "mirror", "fragile", "brittle"] {
+        let (courier, courier_url) = courier().await?;
+        for flow in ["orders", "parcels", "mirror", "fragile"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",
@@ -65,7 +85,7 @@ impl Stand {
             ));
             if flow == "fragile" {
                 // Its deliveries are given up soon.
-                text.push_str("      write_timeout: 4s\n");
+                text.push_str(&format!("      write_timeout: 4s\n      E2E_CALLBACK: {courier_url}\n"));
             }
         }
         std::fs::write(folder.join("stack.yml"), text).map_err(|error| error.to_string())?;
@@ -86,7 +106,7 @@ impl Stand {
         if let Err(why) = client.until_ready(&url).await {
             return Err(format!("{why}; the log of faasflow up ends: {}", up.tail()));
         }
-        Ok(Stand { url, client, up: up.into(), folder: folder.to_owned() })
+        Ok(Stand { url, client, up: up.into(), folder: folder.to_owned(), courier })
     }
 
     /// The file of the key of the flows.
@@ -114,18 +134,6 @@ impl Stand {
     pub(super) async fn json(&self, path: &str) -> Result<Value, String> {
         let answer = self.client.get(&format!("{}{path}", self.url)).await?.expect(200)?;
         serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
-    }
-
-    /// Waits until a function accepts requests.
-    pub(super) async fn until_ready(&self, function: &str) -> Result<(), String> {
-        let path = format!("/system/function/{function}");
-        for _ in 0..600 {
-            if self.json(&path).await?["availableReplicas"] == 1 {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        Err(format!("{function} did not become ready"))
     }
 
     /// Waits until a request has this status.

@@ -166,24 +166,3 @@ fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api:
     });
     told
 }
-
-/// The status as JSON, with its tag. A client that has it already is told so.
-pub(super) fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &HeaderMap) -> Response {
-    let body = serde_json::to_vec(told).expect("a status is plain data");
-    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..12]));
-    let known = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| {
-        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
-    });
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => (status, [("content-type", "application/json")], Bytes::from(body)).into_response(),
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    if !told.status.is_end() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}

@@ -17,9 +17,7 @@ use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
 use faasflow_core::state::{ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, Status, search_key};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
-use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -33,6 +31,7 @@ use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
 use super::search::newest;
+use super::tagged::{shown_only, tagged};
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
@@ -374,12 +373,6 @@ async fn result(
         Ok(response)
     };
     answered_about(&id, answer.await)
-}
-
-/// Lets no browser execute a result. It has the type that a caller or a function has given it, and the origin of the gateway.
-fn shown_only(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 async fn input(State(function): State<Arc<Instance>>, Id(id): Id, query: RawQuery, request: Request) -> Response {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use faasflow_core::envelope::Carried;
-use faasflow_core::graph::{CompositeKind, Place};
+use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, find};
 use faasflow_core::machine::{Outage, Route};
@@ -163,7 +163,7 @@ impl Shelves<'_> {
                 self.members(Some(names), members).await
             }
             Input::Join { members, .. } => {
-                let joins = route.plan().segment(place).and_then(|segment| segment.joins());
+                let joins = route.plan().segment(place).and_then(Segment::joins);
                 let outline = joins.map(|composite| route.plan().composite(composite));
                 let names = outline
                     .filter(|outline| outline.kind() == CompositeKind::Graph)

@@ -86,7 +86,7 @@ async fn a_payload_that_is_not_there_is_refused_with_the_reason() {
     assert_eq!(payload(&kit, "r/input?place=2").await.text(), "x");
 }
 
-/// Whoever knows an id may ask for the status, but not for what only the flow has seen.
+/// A caller who knows the id may ask for the status, but not for what only the flow has seen.
 #[tokio::test]
 async fn payloads_are_shown_to_those_who_have_the_key() {
     let kit = remembering(chain()).start().await;
