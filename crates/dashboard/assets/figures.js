@@ -34,7 +34,7 @@ export function figures(flow) {
     for (const shape of shapes) {
       const node = picture.querySelector(`[data-step="${shape.step}"]`);
       if (node === null) continue;
-      const running = badge(shape.x + shape.width, shape.y, "running");
+      const running = badge(shape.x + shape.width, shape.y + shape.height, "running");
       const failed = badge(shape.x, shape.y + shape.height, "failed");
       // Beside the node and not in it, because they are no part of its name.
       picture.append(running.element, failed.element);
