@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use faasflow_core::signature::{Keys, api_request};
 use faasflow_http::read_body;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -115,8 +115,8 @@ fn of_flow(method: &Method, path: &str, request: &ReceivedRequest) -> Response<B
     let at = request.header("x-faasflow-signed-at").and_then(|at| at.parse().ok());
     let signed =
         at.map(|at| [api_request("upload", method.as_str(), target, at).as_bytes(), &request.body[..]].concat());
-    let signature = request.headers.get("x-hub-signature").map(|value| value.as_bytes());
-    if !signed.is_some_and(|signed| keys.verify(signature, &signed).is_ok()) {
+    let signature = request.headers.get("x-hub-signature").map(HeaderValue::as_bytes);
+    if signed.is_none_or(|signed| keys.verify(signature, &signed).is_err()) {
         let problem = json!({ "reason": "the request is not signed", "code": "FF0407" });
         return answer(401, &[(CODE, "FF0407")], problem.to_string());
     }
