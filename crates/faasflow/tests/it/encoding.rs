@@ -110,12 +110,15 @@ const WIDE_BROTLI: &[u8] = &[15, 2, 128, 115, 109, 97, 108, 108, 3];
 #[tokio::test]
 async fn h10_a_request_whose_decoder_has_no_room_should_be_retried() {
     let flow = Flow::builder().apply("f").build().unwrap();
-    let fake = Fake::with(|call| Reply::new(call.body.clone())).slow(Duration::from_secs(2));
+    let fake = Fake::with(|call| Reply::new(call.body.clone()));
     let kit = TestKit::new(flow).function("f", fake).setting("max_inflight_bytes", "24MiB").start().await;
+    kit.hold_function("f");
     let wide = async || kit.request(WIDE_BROTLI).header("content-encoding", "br").answer().await;
     let (first, refused) = tokio::join!(kit.request(vec![7; 1 << 20]).answer(), async {
         kit.until_called("f", 1).await;
-        wide().await
+        let refused = wide().await;
+        kit.release_function("f");
+        refused
     });
     assert_eq!(first.status, 200);
     assert_eq!(refused.status, 503);

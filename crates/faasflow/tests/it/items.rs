@@ -9,8 +9,8 @@ use faasflow::{Call, Choice, Complete, Context, Failure, Flow, FlowBuilder, ForE
 use faasflow_testkit::{Fake, Reply, Running, TestKit};
 use serde_json::{Value, json};
 
-use super::graphs::until;
 use super::support::posts::Posts;
+use super::support::until;
 
 /// Whether the items run within one phase, or each in phases of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -234,7 +234,7 @@ async fn no_more_items_of_a_long_list_begin_than_may_be_in_flight() {
         };
         let counting = async {
             kit.until_called("a", 36).await;
-            until(|| ended.load(SeqCst) == 36).await;
+            until(async || ended.load(SeqCst) == 36).await;
         };
         tokio::select! {
             () = request => unreachable!(),
