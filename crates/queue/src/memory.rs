@@ -70,6 +70,12 @@ impl MemoryStore {
         waiting.filter_map(|entry| entry.call.clone()).collect()
     }
 
+    /// Whether no call is waiting or in flight.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state().schedule.entries().next().is_none()
+    }
+
     /// Accepts calls from now on, but gives none out.
     pub fn hold(&self) {
         self.state().is_claimed = true;

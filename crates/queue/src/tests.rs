@@ -15,6 +15,9 @@ use crate::*;
 
 mod put_off;
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_in_memory_conforms() {
     conformance::check(async |options| Arc::new(MemoryStore::new(options)) as Arc<dyn Store>).await;
@@ -47,7 +50,7 @@ impl Receiver {
                 changed.await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is delivered");
+        tokio::time::timeout(PATIENCE, waiting).await.expect("it is delivered");
     }
 
     fn call_ids(&self) -> Vec<String> {

@@ -53,6 +53,8 @@ pub(crate) struct Gateway {
     pub(crate) deliveries: Mutex<Vec<StatusCode>>,
     /// The flow function crashes when this function is called.
     pub(crate) crash_at: Mutex<Option<String>>,
+    /// Functions whose calls are held back, until what each of them has is cancelled.
+    held: Mutex<HashMap<String, CancellationToken>>,
     pub(crate) flow: Mutex<Option<Arc<FlowProcess>>>,
 }
 
@@ -78,6 +80,7 @@ impl Default for Gateway {
             twice: AtomicBool::new(false),
             deliveries: Mutex::default(),
             crash_at: Mutex::default(),
+            held: Mutex::default(),
             flow: Mutex::default(),
         }
     }
@@ -95,6 +98,25 @@ impl Gateway {
 
     pub(crate) fn calls(&self, name: &str) -> Vec<RecordedCall> {
         lock(&self.calls).get(name).cloned().unwrap_or_default()
+    }
+
+    /// Makes calls of a function wait from now on.
+    pub(crate) fn hold_function(&self, name: &str) {
+        lock(&self.held).entry(name.to_owned()).or_default();
+    }
+
+    /// Lets the calls of a function go on that wait, and those that come from now on.
+    pub(crate) fn release_function(&self, name: &str) {
+        if let Some(released) = lock(&self.held).remove(name) {
+            released.cancel();
+        }
+    }
+
+    async fn until_released(&self, name: &str) {
+        let held = lock(&self.held).get(name).cloned();
+        if let Some(released) = held {
+            released.cancelled().await;
+        }
     }
 
     fn record(&self, name: &str, call: &RecordedCall) {
@@ -119,6 +141,11 @@ impl Gateway {
 
     pub(crate) fn release_queue(&self) {
         self.store.release();
+    }
+
+    /// Whether the queue has no envelope, neither waiting nor in progress.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.store.is_empty()
     }
 
     /// The waiting envelopes: headers and body.
@@ -193,6 +220,7 @@ async fn function(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
                 .expect("the flow function should restart after its crash");
         }
     }
+    gateway.until_released(&name).await;
     match gateway.functions.get(&name) {
         Some(fake) => answer(fake, &call).await,
         None => {
@@ -206,7 +234,9 @@ async fn function(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
 
 async fn callback(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, request: Request) -> Response {
     let call = take(request).await;
-    gateway.record(&format!("callback/{name}"), &call);
+    let recorded = format!("callback/{name}");
+    gateway.record(&recorded, &call);
+    gateway.until_released(&recorded).await;
     match gateway.callbacks.get(&name) {
         Some(fake) => answer(fake, &call).await,
         None => StatusCode::NO_CONTENT.into_response(),

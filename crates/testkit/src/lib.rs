@@ -19,8 +19,8 @@
 //! ```
 //!
 //! The kit replaces the gateway: it has the functions, the callback URLs and an asynchronous queue, all on free ports
-//! of the loopback interface. You can hold the queue, stop it, or make it deliver everything twice, and you can make
-//! the flow function crash.
+//! of the loopback interface. You can hold the queue or a function, stop the queue, or make it deliver everything twice,
+//! and you can make the flow function crash.
 
 pub mod conformance;
 pub mod explore;

@@ -81,7 +81,7 @@ impl<'a> Request<'a> {
     ///
     /// # Panics
     ///
-    /// If the flow function does not answer within 30 seconds.
+    /// If the flow function does not answer within two minutes.
     pub async fn answer(self) -> Answer {
         let mut request = http::Request::new(Body::from(self.body));
         *request.method_mut() = self.method;
@@ -104,14 +104,14 @@ impl<'a> Request<'a> {
                 read_body(body, u64::MAX, PATIENCE).await.expect("the answer of the flow function should be complete");
             Answer { status: parts.status, headers: parts.headers, body }
         };
-        tokio::time::timeout(PATIENCE, exchange).await.expect("the flow function should answer within 30 seconds")
+        tokio::time::timeout(PATIENCE, exchange).await.expect("the flow function should answer within two minutes")
     }
 
     /// Sends the request and waits for its end, in whatever phase that is.
     ///
     /// # Panics
     ///
-    /// If it does not end within 30 seconds.
+    /// If it does not end within two minutes.
     pub async fn send(mut self) -> End {
         let kit = self.kit;
         if !self.headers.contains_key(headers::CALLBACK_URL) {

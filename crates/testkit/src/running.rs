@@ -20,7 +20,9 @@ use crate::recorded::RecordedCall;
 /// The key with which flows sign in tests.
 pub(crate) const KEY: &str = "the key of the test kit";
 /// How long a test waits for something that should happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a test looks whether it has happened, at the least.
+const RECHECK: Duration = Duration::from_millis(20);
 
 /// A running flow under test.
 pub struct Running {
@@ -71,7 +73,7 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// If that takes more than 30 seconds.
+    /// If that takes more than two minutes.
     pub async fn until_called(&self, name: &str, times: usize) -> Vec<RecordedCall> {
         self.until(&format!("{times} calls of `{name}`"), || {
             let calls = self.calls(name);
@@ -84,7 +86,7 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// If that takes more than 30 seconds.
+    /// If that takes more than two minutes.
     pub async fn until_delivered(&self, times: usize) -> Vec<StatusCode> {
         self.until(&format!("{times} deliveries"), || {
             let deliveries = lock(&self.gateway.deliveries).clone();
@@ -97,9 +99,19 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// If that takes more than 30 seconds.
+    /// If that takes more than two minutes.
     pub async fn until_queued(&self, count: usize) {
         self.until(&format!("{count} envelopes in the queue"), || (self.queued().len() >= count).then_some(())).await;
+    }
+
+    /// Waits until the queue has no envelope any more, neither waiting nor in progress. Unless the test sends a request, nothing of
+    /// the flow is executed after that.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than two minutes.
+    pub async fn until_idle(&self) {
+        self.until("the end of all deliveries", || self.gateway.is_idle().then_some(())).await;
     }
 
     pub(crate) async fn until<T>(&self, what: &str, done: impl Fn() -> Option<T>) -> T {
@@ -110,7 +122,8 @@ impl Running {
                 changed.as_mut().enable();
                 match done() {
                     Some(value) => return value,
-                    None => changed.await,
+                    // The queue does not tell when a delivery has ended.
+                    None => drop(tokio::time::timeout(RECHECK, changed).await),
                 }
             }
         };
@@ -155,6 +168,18 @@ impl Running {
     /// Makes the queue deliver every envelope twice from now on.
     pub fn deliver_twice(&self) {
         self.gateway.twice.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes a function, or a callback URL as `callback/NAME`, accept calls from now on without answering them. So a test can do
+    /// something while a call is in progress, however slow the machine is.
+    pub fn hold_function(&self, name: &str) {
+        self.gateway.hold_function(name);
+    }
+
+    /// Makes a function answer again, including the calls that it held back. If the function is held again at once, only these
+    /// calls are answered.
+    pub fn release_function(&self, name: &str) {
+        self.gateway.release_function(name);
     }
 
     /// Crashes the flow function the next time that this function is called. The flow function then starts again.

@@ -12,13 +12,9 @@ use futures_util::FutureExt as _;
 use http::Method;
 
 use super::graph_troubles::deliver;
+use super::support::{phases, until};
 
 pub(crate) const NAMES: [&str; 7] = ["zero", "one", "two", "three", "four", "five", "six"];
-
-/// Phases with one call each.
-pub(crate) fn phases(names: &[&str]) -> FlowBuilder {
-    names.iter().fold(Flow::builder(), |flow, name| flow.apply(*name))
-}
 
 /// A flow with another beginning in each version.
 type Version = fn(&[&str]) -> FlowBuilder;
@@ -154,7 +150,7 @@ async fn under_load(version: Version, input: &str, output: &str, calls: BTreeMap
             let ends = kit.calls("callback/end");
             ends.iter().map(|end| end.header("x-faasflow-request-id").unwrap().to_owned()).collect::<BTreeSet<_>>()
         };
-        super::graphs::until(|| ended().len() == REQUESTS).await;
+        until(async || ended().len() == REQUESTS).await;
         for end in kit.calls("callback/end") {
             let is_right = end.header("x-faasflow-outcome") == Some("success") && end.text() == output;
             assert!(is_right, "{records}: {}", end.text());

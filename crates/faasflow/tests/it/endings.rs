@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
@@ -16,6 +16,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use super::support::{PATIENCE, until};
 
 fn kit(flow: FlowBuilder) -> TestKit {
     let kit = TestKit::new(flow.build().unwrap()).function("broken", Fake::failing(500));
@@ -43,16 +45,8 @@ impl Ends {
 
     /// Waits for so many; the answer to a delivery comes after its finaliser, but a queue's answer is not seen here.
     async fn until(&self, count: usize) -> Vec<Outcome> {
-        until(|| self.so_far().len() >= count).await;
+        until(async || self.so_far().len() >= count).await;
         self.so_far()
-    }
-}
-
-async fn until(done: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < limit, "waited in vain");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -206,7 +200,7 @@ async fn a_manager_removes_the_state_of_a_request_however_it_ends() {
         assert_eq!(kit.request(text).answer().await.status, 202);
         assert_eq!(memory.request_count(), 1);
         kit.release_queue();
-        until(|| memory.request_count() == 0).await;
+        until(async || memory.request_count() == 0).await;
     }
 }
 
@@ -287,7 +281,7 @@ async fn finally_sees_the_state_of_all_phases() {
         .finally(finaliser);
     let kit = kit(flow).start().await;
     kit.request("large").send().await;
-    until(|| seen.lock().unwrap().is_some()).await;
+    until(async || seen.lock().unwrap().is_some()).await;
     assert_eq!(seen.lock().unwrap().as_deref(), Some(b"large".as_slice()));
 }
 
@@ -349,7 +343,7 @@ async fn a_queue_that_is_down_for_a_while_is_waited_for() {
 async fn a_later_phase_that_cannot_be_forwarded_is_delivered_again() {
     let ends = Ends::default();
     let flow = ends.observe(Flow::builder().apply("a").apply("b").apply("c"));
-    let kit = kit(flow).setting("write_timeout", "500ms").start().await;
+    let kit = kit(flow).setting("write_timeout", "2s").start().await;
     kit.hold_queue();
     let answer = kit.request("payload").header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
     assert_eq!(answer.status, 202);
@@ -381,10 +375,9 @@ async fn a_crash_in_the_first_phase_is_visible_to_the_caller_and_the_request_can
     kit.crash_at("a");
     let mut client = begin(&kit).await;
     let mut answer = Vec::new();
-    let _ =
-        tokio::time::timeout(Duration::from_secs(30), client.read_to_end(&mut answer)).await.expect("it is cut off");
+    let _ = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("it is cut off");
     assert!(answer.is_empty());
-    until(|| std::net::TcpStream::connect(address(&kit)).is_ok()).await;
+    until(async || std::net::TcpStream::connect(address(&kit)).is_ok()).await;
     let end = kit.request("hi").header("x-faasflow-request-id", "id").send().await;
     assert_eq!((end.status, end.text().as_str()), (StatusCode::ACCEPTED, "hi"));
     assert_eq!(ends.until(1).await, [Outcome::Success]);
@@ -394,17 +387,20 @@ async fn a_crash_in_the_first_phase_is_visible_to_the_caller_and_the_request_can
 
 /// Sends a request and goes away as soon as `function` is called.
 async fn go_away_at(kit: &Running, function: &str) {
+    kit.hold_function(function);
     let mut client = begin(kit).await;
     kit.until_called(function, 1).await;
     let nothing_yet = tokio::time::timeout(Duration::from_millis(1), client.read_u8()).await;
     assert!(nothing_yet.is_err());
+    drop(client);
+    kit.release_function(function);
 }
 
 #[tokio::test]
 async fn a_request_continues_after_its_caller_went_away() {
     let ends = Ends::default();
     let flow = Flow::builder().apply("slow").apply(Call::new("b").sync());
-    let kit = kit(ends.observe(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
+    let kit = kit(ends.observe(flow)).function("slow", Fake::echo()).start().await;
     go_away_at(&kit, "slow").await;
     assert_eq!(kit.until_called("b", 1).await[0].text(), "hi");
     assert_eq!(ends.until(1).await, [Outcome::Success]);
@@ -416,7 +412,8 @@ async fn a_request_over_http_2_continues_after_its_caller_went_away() {
     for closes in [false, true] {
         let ends = Ends::default();
         let flow = Flow::builder().apply("slow").apply(Call::new("b").sync());
-        let kit = kit(ends.observe(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
+        let kit = kit(ends.observe(flow)).function("slow", Fake::echo()).start().await;
+        kit.hold_function("slow");
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
         let request = http::Request::post(kit.flow_url()).body(Full::from("hi")).unwrap();
         let mut asking = Box::pin(client.request(request));
@@ -433,6 +430,7 @@ async fn a_request_over_http_2_continues_after_its_caller_went_away() {
             let health = http::Request::get(kit.flow_url() + "_/health").body(Full::default()).unwrap();
             assert_eq!(client.request(health).await.unwrap().status(), StatusCode::OK);
         }
+        kit.release_function("slow");
         assert_eq!(kit.until_called("b", 1).await[0].text(), "hi");
         assert_eq!(ends.until(1).await, [Outcome::Success]);
     }

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
 
 use faasflow::{Branches, Call, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, Outcome};
 use faasflow_testkit::{Fake, Running, TestKit};
 use serde_json::{Value, json};
 
-use super::graphs::until;
+use super::support::until;
 
 const CALLS: [bool; 2] = [true, false];
 
@@ -90,7 +89,7 @@ async fn a_callback_url_that_is_away_delays_the_end_of_a_request_with_branches()
     let kit = kit.callback("end", Fake::echo().after_failing(8, 503)).start().await;
     send(&kit, "chosen").await;
     let reports = kit.until_called("callback/end", 9).await;
-    until(|| ended.load(SeqCst) == 1).await;
+    until(async || ended.load(SeqCst) == 1).await;
     assert_eq!((joined.load(SeqCst), kit.calls("a").len(), kit.calls("b").len()), (1, 1, 1));
     let statuses = kit.until_delivered(4).await;
     assert!(statuses.contains(&http::StatusCode::SERVICE_UNAVAILABLE), "{statuses:?}");
@@ -101,11 +100,10 @@ async fn a_callback_url_that_is_away_delays_the_end_of_a_request_with_branches()
 /// The handler still has time, and the caller gets an answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phase_of_branches_that_takes_too_long_fails_at_its_deadline() {
-    let reason = "the invocation took longer than 1s";
-    let begun = Instant::now();
+    let reason = "the invocation took longer than 3s";
     // A branch of its own phase.
     let graph = |is_sync| Graph::new().branch("slow", call("hang", is_sync)).branch("quick", call("a", is_sync));
-    let kit_of = |flow| kit(flow).setting("write_timeout", "1s");
+    let kit_of = |flow| kit(flow).setting("write_timeout", "3s");
     let settled = kit_of(Flow::builder().graph(graph(false).complete(Complete::Settled))).start().await;
     let item = ForEach::new(call("hang", false)).complete(Complete::Settled).collect(async |items: Items| {
         items.iter().map(|item| item.reason().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(", ")
@@ -132,5 +130,4 @@ async fn a_phase_of_branches_that_takes_too_long_fails_at_its_deadline() {
     assert_eq!(inline.json::<Value>(), expected);
     assert_eq!(failing.text(), format!("graph: the branch `slow` failed: {reason}"));
     assert_eq!(join.text(), format!("join: {reason}"));
-    assert!(begun.elapsed() < Duration::from_secs(10));
 }

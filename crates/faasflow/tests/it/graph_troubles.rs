@@ -16,8 +16,8 @@ use faasflow_testkit::{Answer, Fake, RecordedCall, Running, TestKit};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::graphs::until;
 use super::support::store::{Behaviour, Store};
+use super::support::until;
 
 fn call(function: &str) -> FlowBuilder {
     Flow::builder().apply(function)
@@ -26,7 +26,7 @@ fn call(function: &str) -> FlowBuilder {
 async fn start(flow: FlowBuilder) -> Running {
     let kit = TestKit::new(flow.build().unwrap());
     let kit = ["a", "b", "c", "d"].into_iter().fold(kit, |kit, name| kit.function(name, Fake::echo()));
-    kit.setting("write_timeout", "3s").start().await
+    kit.setting("write_timeout", "20s").start().await
 }
 
 /// A fork, a for-each in one of its branches, and a phase behind the join.
@@ -66,7 +66,7 @@ async fn everything_delivered_twice_ends_once() {
     assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1]);
     let inputs: BTreeSet<_> = kit.calls("d").iter().map(RecordedCall::text).collect();
     assert_eq!(inputs, BTreeSet::from([NESTED.to_owned()]));
-    until(|| ends.load(SeqCst) == 1).await;
+    until(async || ends.load(SeqCst) == 1).await;
     assert_eq!(kit.calls("callback/end").len(), 1);
 }
 
@@ -130,7 +130,7 @@ async fn an_envelope_that_comes_after_the_end_executes_nothing() {
     let envelopes = forked(&kit, "[1,2,3]", 2).await;
     kit.release_queue();
     kit.until_called("callback/end", 1).await;
-    until(|| ends.load(SeqCst) == 1).await;
+    until(async || ends.load(SeqCst) == 1).await;
     let calls = ["a", "b", "c", "d"].map(|name| kit.calls(name).len());
     for envelope in envelopes {
         let answer = deliver(&kit, envelope).await;
@@ -278,7 +278,7 @@ async fn a_store_that_goes_away_between_two_writes_delays_a_request_and_no_more(
                 assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Success), NESTED), "{case}");
                 assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1], "{case}");
                 // There was trouble.
-                until(|| troubled.times.load(SeqCst) < times).await;
+                until(async || troubled.times.load(SeqCst) < times).await;
             }
         }
     }
@@ -385,7 +385,7 @@ async fn deployments_under_load_break_no_request_that_has_their_change_behind_it
     }
     // An end is reported again if the deployment cut off its report.
     let texts = || kit.calls("callback/end").iter().map(RecordedCall::text).collect::<BTreeSet<_>>();
-    until(|| texts().len() == REQUESTS).await;
+    until(async || texts().len() == REQUESTS).await;
     let expected: BTreeSet<String> =
         (0..REQUESTS).map(|request| format!(r#"{{"x":{request},"y":{request}}}"#)).collect();
     assert_eq!(texts(), expected);

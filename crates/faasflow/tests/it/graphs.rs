@@ -15,6 +15,7 @@ use faasflow_testkit::{Fake, RecordedCall, Reply, Running, TestKit};
 use serde_json::{Value, json};
 
 use super::support::posts::Posts;
+use super::support::until;
 
 fn call(function: &str) -> FlowBuilder {
     Flow::builder().apply(function)
@@ -206,7 +207,7 @@ async fn a_reply_of_a_branch_ends_the_request() {
     let end = kit.request("1").send().await;
     assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Failure), "sorry"));
     assert!(kit.calls("a").is_empty());
-    until(|| ended.load(SeqCst) == 1).await;
+    until(async || ended.load(SeqCst) == 1).await;
 }
 
 /// Five branches fail at nearly the same moment, and their envelopes are delivered three times. The join is delivered once at
@@ -293,7 +294,8 @@ async fn a_branch_or_an_item_that_takes_too_long_fails() {
             .branch("hang", call("hang"))
             .branch("a", call("a")),
     );
-    let for_each = ForEach::new(item).within(within).at_most(1).complete(Complete::Tolerate(1));
+    // The other items have to be quick enough.
+    let for_each = ForEach::new(item).within(5 * within).at_most(1).complete(Complete::Tolerate(1));
     let kit = kit(Flow::builder().for_each(for_each)).function("hang", Fake::hanging()).start().await;
     let end = kit.request("[1,2,3]").send().await;
     let outcomes: Vec<String> = end.json::<Vec<Value>>().iter().map(|item| item["outcome"].to_string()).collect();
@@ -333,20 +335,8 @@ async fn branches_share_the_state_of_the_request_and_nothing_is_left() {
     // What keeps late deliveries from starting the request anew stays for a while.
     let scope = Scope { flow: "flow".to_owned(), request: end.request_id().to_owned() };
     let has = async |key: &str| memory.get(&scope, key).await.unwrap().is_some();
-    let limit = std::time::Instant::now() + Duration::from_secs(30);
-    while has("state/kept").await {
-        assert!(std::time::Instant::now() < limit, "the state is still there");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || !has("state/kept").await).await;
     assert!(has("over@0").await);
-}
-
-pub(crate) async fn until(done: impl Fn() -> bool) {
-    let limit = std::time::Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(std::time::Instant::now() < limit, "it did not happen within 30 seconds");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The state of a request is removed before its last delivery is answered.

@@ -7,6 +7,7 @@ use faasflow::{Context, Flow, Result};
 use faasflow_testkit::{Fake, Running, TestKit};
 use http::HeaderMap;
 
+use crate::support::PATIENCE;
 use crate::support::raw::Raw;
 
 const MIB: u64 = 1 << 20;
@@ -240,7 +241,7 @@ async fn an_answer_that_its_caller_does_not_take_is_given_up_after_write_timeout
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the server closes the connection");
+    tokio::time::timeout(PATIENCE, gone).await.expect("the server closes the connection");
     assert!(client.rest().await.len() < 64 << 20);
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
@@ -12,7 +12,9 @@ use faasflow::{
 };
 use faasflow_testkit::{Answer, Fake, Reply, Running, TestKit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::support::until;
 
 /// How often a flow's failure handler was asked, and how often it ended.
 #[derive(Clone, Default)]
@@ -34,11 +36,7 @@ impl HandlerCounts {
 
     /// Waits for the finaliser: a report comes before it.
     async fn until_ended(&self) {
-        let limit = Instant::now() + Duration::from_secs(30);
-        while self.0.1.load(SeqCst) == 0 {
-            assert!(Instant::now() < limit, "`finally` does not run");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || self.0.1.load(SeqCst) > 0).await;
     }
 
     fn handled_and_ended(&self) -> (usize, usize) {
@@ -46,9 +44,12 @@ impl HandlerCounts {
     }
 }
 
-/// An address that nobody listens on.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address that nobody listens on. Nobody else can, as long as the socket is there.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 fn kit(flow: FlowBuilder) -> TestKit {
@@ -59,12 +60,12 @@ fn reason(answer: &Answer) -> String {
     answer.json::<serde_json::Value>()["reason"].as_str().unwrap().to_owned()
 }
 
-/// Takes connections at this address after so long, and hands each on to the other.
-fn proxy_after(delay: Duration, address: SocketAddr, to: &str) -> tokio::task::JoinHandle<()> {
+/// Takes connections at this socket after so long, and hands each on to the other address.
+fn proxy_after(delay: Duration, socket: TcpSocket, to: &str) -> tokio::task::JoinHandle<()> {
     let to = to.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {
         tokio::time::sleep(delay).await;
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = socket.listen(1024).unwrap();
         loop {
             let (mut from, _) = listener.accept().await.unwrap();
             let to = to.clone();
@@ -95,11 +96,11 @@ async fn raw_server(answers: &'static [&'static str]) -> (SocketAddr, Arc<Atomic
 
 #[tokio::test]
 async fn r1_a_gateway_that_is_away_for_seconds_is_waited_for() {
-    let (seen, address) = (HandlerCounts::default(), nobody());
+    let (seen, (socket, address)) = (HandlerCounts::default(), nobody());
     let elsewhere = kit(Flow::builder().apply("f")).function("f", Fake::answer("back")).start().await;
     let kit = kit(seen.observe(Flow::builder().apply("f"))).setting("gateway", address.to_string()).start().await;
     // More than twice as long as calls once waited for a gateway.
-    let proxy = proxy_after(Duration::from_secs(2), address, &elsewhere.gateway_url());
+    let proxy = proxy_after(Duration::from_secs(2), socket, &elsewhere.gateway_url());
     let answer = kit.request("x").answer().await;
     proxy.abort();
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "back"));
@@ -112,8 +113,9 @@ async fn r1_a_gateway_that_is_away_for_seconds_is_waited_for() {
 async fn r1_a_gateway_that_stays_away_leaves_the_request_open() {
     for answers in [None, Some(&[""] as &[&str])] {
         let seen = HandlerCounts::default();
+        let (_nobody, nobody) = nobody();
         let address = match answers {
-            None => nobody(),
+            None => nobody,
             // It takes the request and breaks off.
             Some(answers) => raw_server(answers).await.0,
         };
@@ -199,10 +201,10 @@ async fn r1_a_function_that_stays_away_is_left_to_the_queue() {
 
 #[tokio::test]
 async fn r1_a_callback_url_that_is_away_is_waited_for_or_leaves_the_request_open() {
-    let (seen, address) = (HandlerCounts::default(), nobody());
+    let (seen, (socket, address)) = (HandlerCounts::default(), nobody());
     let flow = seen.observe(Flow::builder().callback(format!("{address}/callback/storage")));
     let kit = kit(flow).start().await;
-    let proxy = proxy_after(Duration::from_secs(2), address, &kit.gateway_url());
+    let proxy = proxy_after(Duration::from_secs(2), socket, &kit.gateway_url());
     assert_eq!(kit.request("photo").answer().await.text(), "photo");
     proxy.abort();
     assert_eq!((kit.calls("callback/storage").len(), seen.handled_and_ended()), (1, (0, 1)));
@@ -233,10 +235,7 @@ async fn r1_a_fresh_request_whose_end_cannot_be_reported_has_not_ended() {
     assert_eq!((answer.status.as_u16(), answer.outcome(), seen.handled_and_ended()), (503, None, (0, 0)));
     let expected = "the end of the request cannot be reported now: the caller's callback URL answered 503";
     assert!(reason(&answer).starts_with(expected), "{}", reason(&answer));
-    let limit = Instant::now() + Duration::from_secs(30);
-    while send().answer().await.status != 200 {
-        assert!(Instant::now() < limit, "it is never reported");
-    }
+    until(async || send().answer().await.status == 200).await;
     assert_eq!(seen.handled_and_ended(), (0, 1));
 }
 
@@ -326,11 +325,7 @@ async fn r1_a_store_that_is_away_in_finally_leaves_the_request_open() {
     let end = kit.request("payload").send().await;
     assert_eq!((end.text().as_str(), end.outcome()), ("payload", Some(Outcome::Success)));
     assert_eq!(kit.until_delivered(1).await[0], 503);
-    let limit = Instant::now() + Duration::from_secs(30);
-    while finished.load(SeqCst) == 0 {
-        assert!(Instant::now() < limit, "`finally` never completes");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || finished.load(SeqCst) > 0).await;
 }
 
 /// The outage took the time that the function would have had.
@@ -353,8 +348,9 @@ async fn r1_time_that_an_outage_took_is_not_the_functions_fault() {
 async fn a_step_that_does_not_wait_for_the_unreachable_fails_at_once() {
     let at_once = || Retry::never().on_unreachable(false);
     let (address, asked) = raw_server(&[""]).await;
+    let (_nobody, nobody) = nobody();
     for (gateway, unreachable) in
-        [(nobody(), "it could not be reached"), (address, "it broke off before it had answered")]
+        [(nobody, "it could not be reached"), (address, "it broke off before it had answered")]
     {
         let flow =
             Flow::builder().apply(Call::new("f").retry(at_once())).on_failure(async |_: Context, failure: Failure| {

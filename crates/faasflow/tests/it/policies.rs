@@ -8,11 +8,16 @@ use std::time::Duration;
 use faasflow::{
     Branches, Call, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, MemberResult, Outcome,
 };
-use faasflow_testkit::{Fake, Reply, Running, TestKit};
+use faasflow_testkit::{Fake, RecordedCall, Reply, Running, TestKit};
 use serde_json::{Value, json};
 
-/// Members end this long after each other, so that it is known which is first.
-const APART: Duration = Duration::from_millis(150);
+use super::support::until_seen;
+
+/// A member calls its function this long after the members before it have called theirs, so that it is known which ends first.
+const APART: Duration = Duration::from_millis(250);
+
+/// How often `f` was called.
+type Called = Arc<AtomicUsize>;
 
 /// How the members call their function.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,30 +40,52 @@ impl Calls {
     }
 }
 
-/// Calls `f` with its number, after a time that grows with the number.
-fn member(calls: Calls) -> FlowBuilder {
-    calls.after(Flow::builder().modify(async |number: String| {
-        tokio::time::sleep(APART * number.parse().unwrap()).await;
-        number
+/// Calls `f` with its number, when `f` was called as often as its number says.
+fn member(calls: Calls, called: &Called) -> FlowBuilder {
+    let called = called.clone();
+    calls.after(Flow::builder().modify(move |number: String| {
+        let called = called.clone();
+        async move {
+            let before: usize = number.parse().unwrap();
+            until_seen(|| called.load(SeqCst) >= before).await;
+            if before > 0 {
+                tokio::time::sleep(APART).await;
+            }
+            number
+        }
     }))
 }
 
-fn graph(calls: Calls, complete: Complete) -> FlowBuilder {
+fn graph(calls: Calls, complete: Complete, called: &Called) -> FlowBuilder {
     let numbered = |number: &'static str| {
-        Flow::builder().modify(move |_: ()| std::future::ready(number)).flow("member", member(calls))
+        Flow::builder().modify(move |_: ()| std::future::ready(number)).flow("member", member(calls, called))
     };
     let graph = Graph::new().branch("a", numbered("0")).branch("b", numbered("1")).branch("c", numbered("2"));
     Flow::builder().graph(graph.complete(complete))
 }
 
-fn for_each(calls: Calls, complete: Complete) -> FlowBuilder {
-    Flow::builder().for_each(ForEach::new(member(calls)).complete(complete))
+fn for_each(calls: Calls, complete: Complete, called: &Called) -> FlowBuilder {
+    Flow::builder().for_each(ForEach::new(member(calls, called)).complete(complete))
 }
 
 async fn start(flow: FlowBuilder, fails: impl Fn(usize) -> bool + Send + Sync + 'static) -> Running {
-    let f = Fake::with(move |call| match fails(call.text().parse().unwrap()) {
+    start_counted(flow, &Called::default(), fails).await
+}
+
+/// The same with a count of the calls.
+async fn start_counted(
+    flow: FlowBuilder,
+    called: &Called,
+    fails: impl Fn(usize) -> bool + Send + Sync + 'static,
+) -> Running {
+    let called = called.clone();
+    let answer = move |call: &RecordedCall| match fails(call.text().parse().unwrap()) {
         true => Reply::new("no").status(404),
         false => Reply::new(call.text()),
+    };
+    let f = Fake::with(move |call| {
+        called.fetch_add(1, SeqCst);
+        answer(call)
     });
     TestKit::new(flow.build().unwrap()).function("f", f).start().await
 }
@@ -99,7 +126,8 @@ fn expected_calls(complete: Complete, failing: usize) -> usize {
 }
 
 async fn check(calls: Calls, complete: Complete, kind: &'static str, failing: usize) {
-    let flow = if kind == "graph" { graph(calls, complete) } else { for_each(calls, complete) };
+    let called = Called::default();
+    let flow = if kind == "graph" { graph(calls, complete, &called) } else { for_each(calls, complete, &called) };
     let case = format!("{calls:?}, {complete:?}, {kind}, {failing} of 3 fail");
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
@@ -107,7 +135,7 @@ async fn check(calls: Calls, complete: Complete, kind: &'static str, failing: us
         counted.fetch_add(1, SeqCst);
         std::future::ready(failure.decline())
     });
-    let kit = start(flow, move |number| number < failing).await;
+    let kit = start_counted(flow, &called, move |number| number < failing).await;
     let end = kit.request("[0,1,2]").send().await;
     let asked = asked.load(SeqCst);
     if calls == Calls::Synchronous {
@@ -144,10 +172,10 @@ async fn each_policy_has_the_outcome_that_it_promises() {
         Complete::TolerateShare(34),
     ] {
         for calls in CALLS {
-            for kind in ["graph", "for-each"] {
-                let check = |failing| check(calls, complete, kind, failing);
-                tokio::join!(check(0), check(1), check(3));
-            }
+            let check = |kind, failing| check(calls, complete, kind, failing);
+            let graphs = async { tokio::join!(check("graph", 0), check("graph", 1), check("graph", 3)) };
+            let items = async { tokio::join!(check("for-each", 0), check("for-each", 1), check("for-each", 3)) };
+            tokio::join!(graphs, items);
         }
     }
 }
@@ -162,7 +190,7 @@ async fn an_empty_list_is_complete_unless_a_success_is_needed() {
             (Complete::First, None),
             (Complete::AtLeast(1), None),
         ] {
-            let end = start(for_each(calls, complete), |_| false).await.request("[]").send().await;
+            let end = start(for_each(calls, complete, &Called::default()), |_| false).await.request("[]").send().await;
             match output {
                 Some(output) => assert_eq!(end.text(), output, "{calls:?}, {complete:?}"),
                 None => {
@@ -181,7 +209,7 @@ async fn a_single_member_is_joined_like_several() {
         let one = Flow::builder().parallel([("only", calls.flow())]);
         assert_eq!(start(one, |_| false).await.request("7").send().await.text(), r#"{"only":7}"#, "{calls:?}");
         for (complete, output) in [(Complete::All, "[0]"), (Complete::AtLeast(1), "[0]"), (Complete::First, "0")] {
-            let end = start(for_each(calls, complete), |_| false).await.request("[0]").send().await;
+            let end = start(for_each(calls, complete, &Called::default()), |_| false).await.request("[0]").send().await;
             assert_eq!(end.text(), output, "{calls:?}, {complete:?}");
         }
     }
@@ -218,10 +246,12 @@ async fn when_enough_items_have_succeeded_no_more_begin() {
 #[tokio::test]
 async fn items_that_cannot_be_enough_do_not_begin() {
     for calls in CALLS {
-        let flow = for_each(calls, Complete::AtLeast(5)).on_failure(async |_: Context, failure: Failure| {
-            let items = failure.items().into_iter().flat_map(Items::iter);
-            failure.reply(items.map(|item| item.outcome().to_string()).collect::<Vec<_>>().join(" "))
-        });
+        let flow = for_each(calls, Complete::AtLeast(5), &Called::default()).on_failure(
+            async |_: Context, failure: Failure| {
+                let items = failure.items().into_iter().flat_map(Items::iter);
+                failure.reply(items.map(|item| item.outcome().to_string()).collect::<Vec<_>>().join(" "))
+            },
+        );
         let kit = start(flow, |_| false).await;
         let end = kit.request("[0,1,2]").send().await;
         assert_eq!(end.text(), "not_begun not_begun not_begun", "{calls:?}");

@@ -8,8 +8,9 @@ use faasflow_testkit::{Fake, Reply, Running, TestKit};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::deployments::{NAMES, answered, counts, deploy, phases, start};
-use super::records::{asked, did, status, until, waited};
+use super::deployments::{NAMES, answered, counts, deploy, start};
+use super::records::{asked, did, is_listed, status, waited};
+use super::support::{phases, until};
 
 async fn send(kit: &Running, id: &str) {
     let sent = kit.request("1").header("x-faasflow-request-id", id).answer().await;
@@ -106,7 +107,7 @@ async fn a_paused_request_is_resumed_by_a_definition_with_another_beginning() {
     did(&kit, "/_/requests/r/pause").await;
     deploy(&kit, phases(&["zero", "zero", "two", "three"])).await;
     kit.release_queue();
-    until(async || kit.queued().is_empty()).await;
+    kit.until_idle().await;
     assert_eq!(counts(&kit), [0, 1, 0, 0, 0, 0, 0]);
     assert_eq!(did(&kit, "/_/requests/r/resume").await["status"], "running");
     ends(&kit, "r", "1").await;
@@ -122,7 +123,7 @@ async fn a_paused_request_whose_definition_has_changed_ahead_is_not_resumed() {
     did(&kit, "/_/requests/r/pause").await;
     deploy(&kit, phases(&["one", "two", "three", "five"])).await;
     kit.release_queue();
-    until(async || kit.queued().is_empty()).await;
+    kit.until_idle().await;
     let reason = refused(&kit, "/_/requests/r/resume").await;
     for shape in ["[call one] [call two] [call three] [call four]", "[call one] [call two] [call three] [call five]"] {
         assert!(reason.contains(shape), "{reason}");
@@ -159,7 +160,7 @@ async fn a_failed_request_is_redriven_if_only_what_it_has_behind_has_changed() {
     for behind in [&["zero", "one", "two"][..], &["zero"], &["one"], &[]] {
         let (kit, works) = failing(phases(&["one", "two", "three", "four"]), "three").await;
         send(&kit, "r").await;
-        until(async || status(&kit, "r").await["status"] == "failure").await;
+        until(async || is_listed(&kit, "r", "failure").await).await;
         works.store(true, SeqCst);
         deploy(&kit, phases(&[behind, &["three", "four"]].concat())).await;
         did(&kit, "/_/requests/r/redrive?from=failed").await;
@@ -179,7 +180,7 @@ async fn a_graph_with_a_failed_branch_is_redriven_if_only_what_it_has_behind_has
     };
     let (kit, works) = failing(flow(&["one"], "two", "five"), "three").await;
     send(&kit, "r").await;
-    until(async || status(&kit, "r").await["status"] == "failure").await;
+    until(async || is_listed(&kit, "r", "failure").await).await;
     works.store(true, SeqCst);
     deploy(&kit, flow(&["one"], "two", "six")).await;
     let reason = refused(&kit, "/_/requests/r/redrive?from=failed").await;
@@ -197,7 +198,7 @@ async fn a_failed_item_is_redriven_if_the_for_each_is_the_same() {
     let (kit, works) = failing(flow(&["one"], &["two", "five"]), "five").await;
     let sent = kit.request("[1]").header("x-faasflow-request-id", "r").answer().await;
     assert_eq!(sent.status, 202, "{}", sent.text());
-    until(async || status(&kit, "r").await["status"] == "failure").await;
+    until(async || is_listed(&kit, "r", "failure").await).await;
     works.store(true, SeqCst);
     deploy(&kit, flow(&["zero"], &["two", "four"])).await;
     let reason = refused(&kit, "/_/requests/r/redrive?from=failed").await;
@@ -212,7 +213,7 @@ async fn a_failed_item_is_redriven_if_the_for_each_is_the_same() {
 async fn a_request_starts_again_from_a_phase_with_the_deployed_definition() {
     let (kit, works) = failing(phases(&["one", "two", "three"]), "three").await;
     send(&kit, "r").await;
-    until(async || status(&kit, "r").await["status"] == "failure").await;
+    until(async || is_listed(&kit, "r", "failure").await).await;
     works.store(true, SeqCst);
     // What follows phase 3 is different, and what comes before it too.
     deploy(&kit, phases(&["one", "zero", "three", "four"])).await;
@@ -237,7 +238,7 @@ async fn a_request_starts_again_from_a_phase_with_the_deployed_definition() {
 async fn a_request_starts_again_from_a_phase_that_has_another_number_now() {
     let (kit, works) = failing(phases(&["one", "two", "three"]), "three").await;
     send(&kit, "r").await;
-    until(async || status(&kit, "r").await["status"] == "failure").await;
+    until(async || is_listed(&kit, "r", "failure").await).await;
     works.store(true, SeqCst);
     deploy(&kit, phases(&["one", "zero", "two", "three"])).await;
     // The number is the one that the status shows.
@@ -313,7 +314,7 @@ async fn a_failed_request_is_redriven_even_if_the_graph_before_was_removed() {
     let graph = Graph::new().branch("x", phases(&["two", "three"])).branch("y", phases(&["four"]));
     let (kit, works) = failing(flow(phases(&["one"]).graph(graph)), "six").await;
     send(&kit, "r").await;
-    until(async || status(&kit, "r").await["status"] == "failure").await;
+    until(async || is_listed(&kit, "r", "failure").await).await;
     works.store(true, SeqCst);
     deploy(&kit, flow(Flow::builder())).await;
     did(&kit, "/_/requests/r/redrive?from=failed").await;

@@ -18,7 +18,7 @@ mod stuck;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use faasflow::code;
 use faasflow::{Call, Complete, Context, Flow, FlowBuilder, ForEach, Graph, Memory, Outcome};
@@ -29,10 +29,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::errors_page::assert_quoted;
-use crate::support::contract;
+use crate::support::{PATIENCE, contract, phases, until};
 
 fn chain() -> FlowBuilder {
-    ["one", "two", "three"].into_iter().fold(Flow::builder().state(Memory::new()), |flow, name| flow.apply(name))
+    phases(&["one", "two", "three"]).state(Memory::new())
 }
 
 fn remembering(flow: FlowBuilder) -> TestKit {
@@ -46,18 +46,26 @@ async fn get(kit: &Running, path: &str) -> Answer {
     answer
 }
 
+/// The answer when the request has ended. It is asked for again if the request took longer than the flow waits.
 pub(crate) async fn waited(kit: &Running, path: &str) -> Answer {
-    let answer = kit.request("").method(Method::GET).path(path).header("prefer", "wait=20").answer().await;
-    contract::check(kit, "GET", path, &answer).await;
-    answer
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let answer = kit.request("").method(Method::GET).path(path).header("prefer", "wait=50").answer().await;
+        contract::check(kit, "GET", path, &answer).await;
+        let goes_on = match path.ends_with("/result") {
+            true => answer.status == 202,
+            false => answer.status == 200 && answer.json::<Value>()["ended_ms"].is_null(),
+        };
+        if !goes_on || Instant::now() >= limit {
+            return answer;
+        }
+    }
 }
 
-pub(crate) async fn until(done: impl AsyncFn() -> bool) {
-    let limit = std::time::Instant::now() + Duration::from_secs(30);
-    while !done().await {
-        assert!(std::time::Instant::now() < limit, "it did not happen within 30 seconds");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Whether a request is listed with this status. For one that has ended, that is so when everything that happens at its end is done.
+pub(crate) async fn is_listed(kit: &Running, id: &str, status: &str) -> bool {
+    let listed: Value = asked(kit, Method::GET, &format!("/_/requests?limit=1000&status={status}")).await.json();
+    listed["requests"].as_array().unwrap().iter().any(|request| request["id"] == id)
 }
 
 fn now_ms() -> u64 {
@@ -160,11 +168,10 @@ async fn a_preference_does_not_make_an_envelope_a_fresh_request() {
 /// No queue has such a request. The process that takes the place of the one that died looks for it.
 #[tokio::test]
 async fn a_request_goes_on_whose_process_dies_while_its_caller_waits() {
-    let kit = remembering(chain()).setting("write_timeout", "500ms").start().await;
+    let kit = remembering(chain()).setting("write_timeout", "2s").start().await;
     kit.crash_at("two");
     let request = kit.request("x").header("x-faasflow-request-id", "w").header("prefer", "wait=20");
     assert!(AssertUnwindSafe(request.answer()).catch_unwind().await.is_err(), "the connection should be lost");
-    assert_eq!(status(&kit, "w").await["status"], "running");
     until(async || status(&kit, "w").await["status"] == "success").await;
     assert_eq!(get(&kit, "/_/requests/w/result").await.text(), "x");
     let [one, two, three] = ["one", "two", "three"].map(|name| kit.calls(name).len());
@@ -174,15 +181,13 @@ async fn a_request_goes_on_whose_process_dies_while_its_caller_waits() {
 
 #[tokio::test]
 async fn a_slow_call_outlasts_the_patience_of_its_caller() {
-    let slow = Fake::echo().slow(Duration::from_secs(2));
-    let kit = TestKit::new(chain().build().unwrap()).setting("records", "on");
-    let kit = kit.function("one", Fake::echo()).function("two", slow).function("three", Fake::echo()).start().await;
-    let begun = std::time::Instant::now();
+    let kit = remembering(chain()).start().await;
+    kit.hold_function("two");
     let answer = kit.request("x").header("x-faasflow-request-id", "slow").header("prefer", "wait=1").answer().await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (202, Some("/function/flow/_/requests/slow")));
     assert_eq!(answer.header("preference-applied"), Some("wait=1"));
     contract::check(&kit, "POST", "/", &answer).await;
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    kit.release_function("two");
     let result = waited(&kit, "/_/requests/slow/result").await;
     assert_eq!((result.status.as_u16(), result.text().as_str()), (200, "x"));
     assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [1, 1, 1]);
@@ -264,16 +269,15 @@ async fn an_id_that_is_not_valid_is_refused_before_anything_is_executed() {
 async fn a_paused_request_begins_nothing_until_it_is_resumed() {
     let items = ForEach::new(Flow::builder().apply("one")).at_most(4);
     let flow = Flow::builder().state(Memory::new()).for_each(items).apply("two");
-    let kit = remembering(flow).function("one", Fake::echo().slow(Duration::from_millis(20))).start().await;
+    let kit = remembering(flow).start().await;
+    kit.hold_function("one");
     let list = json!((0..100).collect::<Vec<_>>()).to_string();
     kit.request(list).header("x-faasflow-request-id", "p").answer().await;
-    kit.until_called("one", 10).await;
+    kit.until_called("one", 4).await;
     assert_eq!(did(&kit, "/_/requests/p/pause").await["status"], "paused");
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let paused = kit.calls("one").len();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(kit.calls("one").len(), paused, "items begin during the pause");
-    assert!(kit.calls("two").is_empty() && paused < 100);
+    kit.release_function("one");
+    kit.until_idle().await;
+    assert_eq!((kit.calls("one").len(), kit.calls("two").len()), (4, 0), "items begin during the pause");
     assert_eq!(status(&kit, "p").await["status"], "paused");
 
     assert_eq!(did(&kit, "/_/requests/p/resume").await["status"], "running");
@@ -332,14 +336,14 @@ async fn what_a_queue_has_lost_is_recovered() {
 
 #[tokio::test]
 async fn a_phase_in_progress_is_not_recovered() {
-    let slow = Fake::echo().slow(Duration::from_secs(2));
-    let kit = TestKit::new(chain().build().unwrap()).setting("records", "on").setting("write_timeout", "3s");
-    let kit = kit.function("one", Fake::echo()).function("two", slow).function("three", Fake::echo()).start().await;
+    let kit = remembering(chain()).start().await;
+    kit.hold_function("two");
     kit.request("x").header("x-faasflow-request-id", "long").answer().await;
     kit.until_called("two", 1).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let told = did(&kit, "/_/recover?older=500ms").await;
     assert_eq!((told["looked_at"].as_u64(), told["recovered"].as_array().unwrap().len()), (Some(1), 0), "{told}");
+    kit.release_function("two");
     assert_eq!(waited(&kit, "/_/requests/long/result").await.text(), "x");
     assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [1, 1, 1]);
     let refused = asked(&kit, Method::POST, "/_/recover?force=maybe").await;
@@ -413,7 +417,7 @@ async fn a_definition_that_changes_ahead_parks_the_request() {
     let kit = remembering(chain()).start().await;
     kit.hold_queue();
     kit.request("x").header("x-faasflow-request-id", "m").answer().await;
-    kit.deploy(["one", "two"].into_iter().fold(Flow::builder(), |flow, name| flow.apply(name)).build().unwrap()).await;
+    kit.deploy(phases(&["one", "two"]).build().unwrap()).await;
     kit.release_queue();
     until(async || status(&kit, "m").await["status"] == "parked").await;
     assert!(kit.calls("two").is_empty());
@@ -423,8 +427,7 @@ async fn a_definition_that_changes_ahead_parks_the_request() {
     let refused = asked(&kit, Method::POST, "/_/requests/m/resume").await;
     assert_eq!((refused.status.as_u16(), refused.json::<Value>()["status"].clone()), (409, json!("parked")));
 
-    let old = ["one", "two", "three"].into_iter().fold(Flow::builder(), |flow, name| flow.apply(name));
-    kit.deploy(old.build().unwrap()).await;
+    kit.deploy(phases(&["one", "two", "three"]).build().unwrap()).await;
     assert_eq!(did(&kit, "/_/requests/m/resume").await["status"], "running");
     assert_eq!(waited(&kit, "/_/requests/m/result").await.text(), "x");
     assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [1, 1, 1]);
@@ -432,7 +435,7 @@ async fn a_definition_that_changes_ahead_parks_the_request() {
 
 #[tokio::test]
 async fn records_expire() {
-    let kit = remembering(chain()).setting("keep_records", "1s").start().await;
+    let kit = remembering(chain()).setting("keep_records", "5s").start().await;
     kit.request("x").header("x-faasflow-request-id", "e").answer().await;
     assert_eq!(waited(&kit, "/_/requests/e/result").await.text(), "x");
     until(async || get(&kit, "/_/requests/e").await.status == 410).await;
@@ -499,9 +502,7 @@ async fn one_of_several_who_start_a_request_again_succeeds() {
     let kit = TestKit::new(chain().build().unwrap()).setting("records", "on");
     let kit = kit.function("one", Fake::failing(400)).start().await;
     kit.request("x").header("x-faasflow-request-id", "c").answer().await;
-    // The line follows when everything that happens at the end is done.
-    let failed = async || asked(&kit, Method::GET, "/_/requests?status=failure").await.json::<Value>();
-    until(async || failed().await["requests"][0]["id"] == "c").await;
+    until(async || is_listed(&kit, "c", "failure").await).await;
     // Otherwise the request might fail again before the last of them asks.
     kit.hold_queue();
     let redrives = (0..4).map(|_| asked(&kit, Method::POST, "/_/requests/c/redrive"));

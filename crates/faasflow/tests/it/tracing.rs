@@ -1,5 +1,7 @@
 //! The trace of a request, as a trace server receives it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use faasflow::{Call, Context, Error, Failure, Flow, FlowBuilder, Result, Retry};
@@ -375,13 +377,21 @@ async fn the_span_of_a_delivery_that_was_not_needed_says_so() {
 #[tokio::test]
 async fn a_cancelled_branch_has_a_span_that_says_so() {
     let calls = |name: &str| Flow::builder().apply(Call::new(name).sync());
-    let fails = Flow::builder().modify(async |_: ()| {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        Err::<(), _>(Error::refused("no"))
+    let called = Arc::new(AtomicBool::new(false));
+    let waits = called.clone();
+    let fails = Flow::builder().modify(move |_: ()| {
+        let waits = waits.clone();
+        async move {
+            super::support::until_seen(|| waits.load(SeqCst)).await;
+            Err::<(), _>(Error::refused("no"))
+        }
     });
     let flow = Flow::builder().parallel([("hangs", calls("a")), ("fails", fails)]);
     let kit = traced(flow).function("a", Fake::hanging()).start().await;
-    kit.request("7").send().await;
+    tokio::join!(kit.request("7").send(), async {
+        kit.until_called("a", 1).await;
+        called.store(true, SeqCst);
+    });
     let spans = until(&kit, 6).await;
     let (hangs, fails) = (named(&spans, "branch hangs"), named(&spans, "branch fails"));
     assert_eq!(attribute(hangs, "faasflow.branch.outcome").as_deref(), Some("dropped"));

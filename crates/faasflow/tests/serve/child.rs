@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How to start a program: with these arguments and this environment, and nothing of ours.
 pub(crate) struct Program {
@@ -70,18 +70,24 @@ impl Program {
         ProgramEnd { code: status.code(), stdout, stderr: child.all_lines().join("\n") }
     }
 
-    /// Starts a program that may log nothing of its start, at a port that was free a moment ago.
-    pub(crate) fn start_silently(mut self) -> Running {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        self = self.with("port", port.to_string());
-        let mut running = Running::new(self.command().spawn().unwrap(), self.longest_line);
-        running.address = format!("127.0.0.1:{port}");
+    /// Starts a program that may log nothing of its start, with a free port for these settings. If somebody else takes the port
+    /// meanwhile, so that the program ends, it is started with another one.
+    pub(crate) fn start_silently(mut self, ports: &[&str]) -> Running {
         let limit = Instant::now() + PATIENCE;
-        while TcpStream::connect(&running.address).is_err() {
-            assert!(Instant::now() < limit, "it does not listen:\n{}", running.lines().join("\n"));
-            std::thread::sleep(Duration::from_millis(5));
+        loop {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            self = ports.iter().fold(self, |program, name| program.with(name, port.to_string()));
+            let mut running = Running::new(self.command().spawn().unwrap(), self.longest_line);
+            running.address = format!("127.0.0.1:{port}");
+            while running.child.try_wait().unwrap().is_none() {
+                if running.serves(self.flow) {
+                    return running;
+                }
+                assert!(Instant::now() < limit, "it does not listen:\n{}", running.lines().join("\n"));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(Instant::now() < limit, "it does not start:\n{}", running.lines().join("\n"));
         }
-        running
     }
 
     /// Starts a program and waits until it listens.
@@ -121,6 +127,11 @@ impl Running {
             move || scan(stderr, longest_line, &lines)
         });
         Running { child, address: String::new(), metrics: None, lines, reading: Some(reading) }
+    }
+
+    /// Whether this flow is served at the address.
+    fn serves(&self, flow: &str) -> bool {
+        TcpStream::connect(&self.address).is_ok() && self.request("GET /_/flow", "").1.contains(&format!("{flow:?}"))
     }
 
     /// The log so far.

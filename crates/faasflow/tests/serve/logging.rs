@@ -118,7 +118,7 @@ fn r3_dropped_lines_are_reported_once_when_the_log_is_read_again() {
 }
 
 fn r3_a_closed_log_blocks_no_request() {
-    let program = Program::new("loud").line_scanner(0).start_silently();
+    let program = Program::new("loud").line_scanner(0).start_silently(&["port"]);
     shout(&program, 50);
 }
 

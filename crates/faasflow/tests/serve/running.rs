@@ -83,7 +83,7 @@ fn metrics_have_a_separate_port() {
 }
 
 fn metrics_are_shown_until_the_flow_has_stopped() {
-    let mut program = Program::new("blocking").with("write_timeout", "1s").start();
+    let mut program = Program::new("blocking").with("write_timeout", "5s").start();
     let in_flight = program.begin("POST /", b"");
     program.until_logged("Executing modifier");
     program.signal("TERM");
@@ -198,7 +198,7 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
 
 fn log_lines_of_the_flows_own_code_belong_to_their_request() {
     for filter in ["", "warn", "serve=warn"] {
-        let mut program = Program::new("talkative").with("RUST_LOG", filter).start_silently();
+        let mut program = Program::new("talkative").with("RUST_LOG", filter).start_silently(&["port"]);
         program.request("POST /\nx-faasflow-request-id: id", "x");
         program.until_logged("WARN [Request `id`] looked twice at=2 of=\"x\" request=\"another\\n\" phase=1");
         program.signal("TERM");
@@ -344,13 +344,14 @@ fn refuses_connections(address: &str) -> bool {
 }
 
 fn sigterm_finishes_what_is_in_flight_and_exits_0() {
-    let slow = Fake::echo().slow(Duration::from_millis(1500));
-    with_gateway(&[("facedetect", slow)], async |kit| {
+    with_gateway(&[("facedetect", Fake::echo())], async |kit| {
+        kit.hold_function("facedetect");
         let mut program = Program::new("photo").with("gateway", kit.gateway_url()).start();
         let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         kit.until_called("facedetect", 1).await;
         program.signal("TERM");
         program.until_logged("Stopping: finishing the requests in flight");
+        kit.release_function("facedetect");
         let (head, body) = exchange.end();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert_eq!(body, "photo");
@@ -363,13 +364,15 @@ fn sigterm_finishes_what_is_in_flight_and_exits_0() {
 }
 
 fn sigterm_waits_for_requests_whose_caller_went_away() {
-    let slow = Fake::echo().slow(Duration::from_millis(1000));
-    with_gateway(&[("facedetect", slow)], async |kit| {
+    with_gateway(&[("facedetect", Fake::echo())], async |kit| {
+        kit.hold_function("facedetect");
         let mut program = Program::new("photo").with("gateway", kit.gateway_url()).start();
         let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         kit.until_called("facedetect", 1).await;
         drop(exchange);
         program.signal("TERM");
+        program.until_logged("Stopping: ");
+        kit.release_function("facedetect");
         assert_eq!(program.wait().code(), Some(0));
         let lines = program.all_lines();
         assert!(lines.contains(&"[Request `id`] Executing finally phase=1".to_owned()), "{lines:#?}");

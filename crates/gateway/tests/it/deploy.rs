@@ -381,7 +381,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
     recorder.answers("/", &[503]);
     let function = recorder.listen().await;
     let fixture = crate::support::start_with(OWN, |options| {
-        options.queue.initial_delay = std::time::Duration::from_secs(1);
+        options.queue.initial_delay = std::time::Duration::from_secs(6);
         options.queue.max_attempts = 2;
     })
     .await;

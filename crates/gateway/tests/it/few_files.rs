@@ -74,9 +74,15 @@ async fn r7_a_lack_of_files_is_not_a_failure_of_the_function() {
         queueing.write_all(call.as_bytes()).await.unwrap();
         let answer = answer(&mut queueing).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        keep(&mut calling).await;
     }
     // Once no more connections succeed, the limit is reached.
-    while tokio::time::timeout(Duration::from_millis(700), begun.changed()).await.is_ok() {}
+    let mut quiet = 0;
+    while quiet < 3 {
+        let came = tokio::time::timeout(Duration::from_secs(1), begun.changed()).await.is_ok();
+        quiet = if came { 0 } else { quiet + 1 };
+        keep(&mut calling).await;
+    }
     let come = *begun.borrow();
     assert!((50..CALLS).contains(&come), "{come}");
     let call = "POST /function/slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx";
@@ -99,6 +105,13 @@ async fn r7_a_lack_of_files_is_not_a_failure_of_the_function() {
         }
     };
     assert_eq!(dead, "None");
+}
+
+/// Uses a connection, so that the gateway does not close it as idle.
+async fn keep(stream: &mut TcpStream) {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let answer = answer(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 /// The head of one answer; all that matters is in it, and in what comes with it.

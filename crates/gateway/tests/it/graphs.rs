@@ -1,7 +1,6 @@
 //! Flows with branches, on the gateway's own queue and store.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_core::{Flow, ForEach};
@@ -91,9 +90,9 @@ async fn graphs_run_on_the_queue_and_the_store() {
         let is_only = async || (keys(&fixture, id).await == ["finished@0", "over@0"]).then_some(());
         until("only what outlives the request is left", is_only).await;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let stats = async || Some(fixture.get("/system/queue").await.json()).filter(|stats| stats["depth"] == 0);
+    let stats = until("the queue is empty", stats).await;
+    assert_eq!(stats["dead_letters"], 0, "{stats}");
     assert_eq!(reports.seen().len(), REQUESTS, "no request is reported again");
-    let stats = fixture.get("/system/queue").await.json();
-    assert_eq!((&stats["depth"], &stats["dead_letters"]), (&json!(0), &json!(0)), "{stats}");
     fixture.gateway.stop().await;
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::FakeEngine;
-use crate::support::{Fixture, Got, Recorder, TestServer, folder, nowhere, start_in, until, write_stack};
+use crate::support::{Fixture, Got, PATIENCE, Recorder, TestServer, folder, nowhere, start_in, until, write_stack};
 use faasflow_gateway::{EngineChoice, Event, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Metrics of functions, each on a port of its own.
 
-use crate::support::{Fixture, folder, nowhere, server, start_in, url};
+use crate::support::{Fixture, folder, free_port, nowhere, server, start_in, url};
 use http::StatusCode;
 
 /// What a variable of a function's process says.
@@ -12,7 +12,7 @@ async fn variable(fixture: &Fixture, function: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
-    let chosen = nowhere().port();
+    let chosen = free_port();
     let program = |name: &str, more: &str| {
         format!("{name}:\n  fprocess: ./server\n  environment:\n    mode: http\n    version: x\n{more}")
     };
@@ -55,7 +55,7 @@ async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
 /// The new process starts while the old one has the port.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_not_given_to_another() {
-    let chosen = nowhere().port().to_string();
+    let chosen = free_port().to_string();
     let folder = folder("own:\n  fprocess: cat\n");
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();

@@ -133,7 +133,7 @@ async fn invalid_asynchronous_calls_are_refused() {
     let function = Recorder::default().listen().await;
     let fixture = start_with(&url("f", function.address), |options| {
         options.queue.max_body = 10;
-        options.read_timeout = Duration::from_millis(200);
+        options.read_timeout = Duration::from_secs(2);
     })
     .await;
     for method in [Method::GET, Method::PUT, Method::DELETE] {

@@ -42,6 +42,15 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
+/// Opens a file without the queue. A process that another test starts shares the lock that the queue has released, for a moment.
+async fn opened(path: &Path) -> redb::Database {
+    until("the file is free", async || match redb::Database::open(path) {
+        Err(redb::DatabaseError::DatabaseAlreadyOpen) => None,
+        database => Some(database.unwrap()),
+    })
+    .await
+}
+
 /// Opens a file that must be refused, and be left as it was. Returns the error.
 fn refused(path: &Path) -> String {
     let before = std::fs::read(path).ok();
@@ -157,7 +166,7 @@ async fn obstacles_on_the_path_of_the_file_are_named() {
 #[tokio::test]
 async fn a_file_of_a_newer_version_is_left_to_it() {
     let (_folder, path) = filled().await;
-    let database = redb::Database::open(&path).unwrap();
+    let database = opened(&path).await;
     let write = database.begin_write().unwrap();
     write.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 4).unwrap();
     write.commit().unwrap();
@@ -172,7 +181,7 @@ async fn a_record_that_cannot_be_read_stays_and_is_reported() {
     const CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
     const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("unreadable");
     let (_folder, path) = filled().await;
-    let database = redb::Database::open(&path).unwrap();
+    let database = opened(&path).await;
     let write = database.begin_write().unwrap();
     write.open_table(CALLS).unwrap().insert(7, b"nonsense".as_slice()).unwrap();
     write.commit().unwrap();
@@ -191,7 +200,7 @@ async fn a_record_that_cannot_be_read_stays_and_is_reported() {
     stop.cancel();
     running.await.unwrap();
     queue.close().await;
-    let database = redb::Database::open(&path).unwrap();
+    let database = opened(&path).await;
     let read = database.begin_read().unwrap();
     let record = read.open_table(UNREADABLE).unwrap().get(7).unwrap().map(|record| record.value().to_vec());
     assert_eq!(record.as_deref(), Some(b"nonsense".as_slice()));

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::support::raw::exchange;
-use crate::support::{Fixture, Got, folder, nowhere, start, start_with, until};
+use crate::support::{Fixture, Got, folder, free_port, start, start_with, until};
 
 const STACK: &str = "f:\n  fprocess: cat\n";
 
@@ -139,7 +139,7 @@ async fn a_call_that_is_too_large_names_the_option_only_if_its_name_was_given() 
 /// Before, each round held another connection, until there were no more files or places.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_that_leads_back_to_the_gateway_ends_with_an_error_that_says_so() {
-    let port = nowhere().port();
+    let port = free_port();
     let stack = format!("f:\n  annotations:\n    faasflow.url: http://127.0.0.1:{port}/function/f\n");
     let fixture = start_with(&stack, |options| {
         options.listen.set_port(port);

@@ -6,6 +6,8 @@ mod expiry;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -104,7 +106,7 @@ async fn a_large_value_whose_file_is_missing_is_an_error_of_the_store() {
     for file in std::fs::read_dir(fixture.folder.path().join(".faasflow/state-values")).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
-    let limit = Duration::from_secs(30);
+    let limit = support::PATIENCE;
     let (scope, keys) = (scope("r"), ["small", "large"]);
     let one = tokio::time::timeout(limit, manager.get(&scope, "large")).await.unwrap().unwrap_err();
     let many = tokio::time::timeout(limit, manager.get_many(&scope, &keys)).await.unwrap().unwrap_err();
@@ -328,7 +330,7 @@ impl Process {
     }
 }
 
-/// Three times, 32 tasks write until the gateway is killed. Afterwards, every write that was answered is there, and its key cannot be
+/// Three times, 32 tasks write until the gateway is killed, at some moment after many of their writes were answered. Afterwards, every write that was answered is there, and its key cannot be
 /// claimed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_gateway_loses_nothing_that_was_answered() {
@@ -341,8 +343,9 @@ async fn a_killed_gateway_loses_nothing_that_was_answered() {
     for round in 0..3 {
         let process = Process::start(TEST, folder.path());
         let mut writers = JoinSet::new();
+        let all = Arc::new(AtomicUsize::new(0));
         for writer in 0..32 {
-            let manager = process.manager();
+            let (manager, all) = (process.manager(), all.clone());
             writers.spawn(async move {
                 let mut written = Vec::new();
                 for number in 0.. {
@@ -355,17 +358,17 @@ async fn a_killed_gateway_loses_nothing_that_was_answered() {
                         Err(_) => break,
                     }
                     written.push((key, length));
+                    all.fetch_add(1, SeqCst);
                 }
                 written
             });
         }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        until("many writes are answered", async || (all.load(SeqCst) >= 500).then_some(())).await;
         process.kill();
         while let Some(written) = writers.join_next().await {
             answered.extend(written.unwrap());
         }
     }
-    assert!(answered.len() > 100, "{}", answered.len());
     println!("{} writes were answered before the kills", answered.len());
     let process = Process::start(TEST, folder.path());
     let manager = process.manager();

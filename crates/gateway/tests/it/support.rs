@@ -6,6 +6,7 @@ pub(crate) mod server;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,12 +15,12 @@ use bytes::Bytes;
 use faasflow_gateway::{EngineChoice, Event, GatewayError, GatewayOptions, RunningGateway, Stack};
 use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long anything may take: far more than it does, and less than forever.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A gateway, and the folder it lives in.
 pub(crate) struct Fixture {
@@ -235,7 +236,24 @@ pub(crate) async fn listen(app: axum::Router) -> TestServer {
     TestServer { address, _serving: AbortOnDropHandle::new(serving) }
 }
 
-/// An address at which nobody listens.
+/// A port that is free. It is none of those that Linux gives to connections and to servers that take any, so that nobody else
+/// gets it before the test uses it.
+pub(crate) fn free_port() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 20_000 + (first + TRIED.fetch_add(1, SeqCst)) % 12_000;
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An address at which nobody listens. Its socket stays open, so that nobody else gets the port.
 pub(crate) fn nowhere() -> SocketAddr {
-    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// The longest time that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Reads a request and returns its body. `None` if the connection has ended.
 async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {

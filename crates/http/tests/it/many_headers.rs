@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server whose application adds headers to each request, as the gateway does, and counts them.
 async fn server() -> (SocketAddr, Arc<AtomicUsize>, AbortOnDropHandle<()>) {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn listen(app: Router, options: ServerOptions) -> (SocketAddr, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -157,7 +157,7 @@ async fn r7_an_answer_that_is_not_read_ends() {
     // In one piece, like the output of a command.
     let app = Router::new()
         .fallback(async move || Body::from(Bytes::from_owner(HeldBody(vec![7; 1_000_000], answer.clone()))));
-    let short = Duration::from_millis(400);
+    let short = Duration::from_secs(2);
     let options = ServerOptions { write_stall: short, header_timeout: short, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
     for window in [0, 1, 65_535] {
@@ -178,7 +178,7 @@ async fn r7_an_answer_that_is_not_read_ends() {
     let mut answer = client.send(request).await.unwrap().into_body();
     let mut length = 0;
     for _ in 0..5 {
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        tokio::time::sleep(short / 3).await;
         length += answer.frame().await.unwrap().unwrap().into_data().unwrap().len();
     }
     length += read_body(answer, 1 << 30, PATIENCE).await.unwrap().len();

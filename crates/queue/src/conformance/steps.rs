@@ -13,7 +13,7 @@ use crate::letter::Letter;
 use crate::store::{Claim, Conclusion, Store};
 
 /// How long a store may take for an operation.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long to wait for something that must not happen.
 const MOMENT: Duration = Duration::from_millis(60);
 
@@ -42,7 +42,7 @@ pub(crate) async fn accept(store: &dyn Store, id: &str, function: &str) {
 }
 
 pub(crate) async fn within<T>(doing: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, doing).await.expect("a store does what it is asked within 20 seconds")
+    tokio::time::timeout(PATIENCE, doing).await.expect("a store does what it is asked within two minutes")
 }
 
 /// Claims the next call and returns it.

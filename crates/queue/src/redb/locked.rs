@@ -110,9 +110,9 @@ fn open_file(
 /// Locks the file, which must not be in use.
 ///
 /// A process that is just being started shares, for a moment, all open files of the process that starts it, including a lock that
-/// was released in the meantime. So the lock is tried for half a second.
+/// was released in the meantime. So the lock is tried for two seconds.
 fn lock(file: &File) -> Result<(), TryLockError> {
-    for _ in 0..50 {
+    for _ in 0..200 {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
             locked => return locked,

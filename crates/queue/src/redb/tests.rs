@@ -11,6 +11,9 @@ use crate::conformance::steps::new_call;
 mod flush;
 mod migration;
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn file() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.redb");
@@ -68,7 +71,7 @@ async fn delayed_calls_beyond_the_window_are_all_delivered() {
     let (_folder, path) = file();
     let store = RedbStore::open(&path, QueueOptions::default()).unwrap();
     futures_util::future::join_all((0..MANY).map(|id| store.accept(call(&format!("c{id}"), "f")))).await;
-    let base = now_ms() + 6_000;
+    let base = now_ms() + 12_000;
     for at in 0..MANY as u64 {
         let claim = store.claim(&|_| 99).await.unwrap();
         assert_eq!(claim.attempt, 1);
@@ -85,13 +88,13 @@ async fn delayed_calls_beyond_the_window_are_all_delivered() {
     store.conclude(claim, Conclusion::Again { due_ms: base + 400, counts: true }).await.unwrap();
     tokio::time::sleep(Duration::from_millis((base + 600).saturating_sub(now_ms()))).await;
     let stuck = |lane: &str| if lane == "f" { 0 } else { 99 };
-    let claim = tokio::time::timeout(Duration::from_secs(20), store.claim(&stuck)).await.expect("it is held up");
+    let claim = tokio::time::timeout(PATIENCE, store.claim(&stuck)).await.expect("it is held up");
     let claim = claim.unwrap();
     assert_eq!((claim.id, claim.attempt), (other, 2));
     store.conclude(claim, Conclusion::Delivered { callback: None }).await.unwrap();
     let mut seen = std::collections::HashSet::new();
     while seen.len() < MANY {
-        let claim = tokio::time::timeout(Duration::from_secs(20), store.claim(&|_| 99)).await.expect("one is lost");
+        let claim = tokio::time::timeout(PATIENCE, store.claim(&|_| 99)).await.expect("one is lost");
         let claim = claim.unwrap();
         assert_eq!(claim.attempt, 2);
         assert!(seen.insert(claim.id), "{} came twice", claim.id);

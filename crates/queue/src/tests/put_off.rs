@@ -102,7 +102,7 @@ async fn h8_a_limited_function_is_sent_no_more_than_it_takes() {
             receiver.changed.notified().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), all).await.expect("all are delivered");
+    tokio::time::timeout(PATIENCE, all).await.expect("all are delivered");
     stop.cancel();
     running.await.unwrap();
     assert_eq!(receiver.most.load(Ordering::SeqCst), 2);

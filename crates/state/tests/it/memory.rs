@@ -24,11 +24,11 @@ async fn what_outlives_a_request_is_removed_after_its_time() {
     for request in ["short", "long", "again"] {
         memory.set(&scope(request), "over@0", Bytes::from("x")).await.unwrap();
         memory.set(&scope(request), "result/1", Bytes::from("x")).await.unwrap();
-        memory.end_request(&scope(request), Duration::from_millis(20)).await.unwrap();
+        memory.end_request(&scope(request), Duration::from_secs(1)).await.unwrap();
     }
     memory.end_request(&scope("long"), Duration::MAX).await.unwrap();
     memory.end_request(&scope("again"), Duration::from_secs(3600)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(40)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(memory.request_count(), 2);
     assert_eq!(memory.get(&scope("short"), "over@0").await.unwrap(), None);
     assert!(memory.get(&scope("again"), "over@0").await.unwrap().is_some());

@@ -9,7 +9,7 @@ use super::records::{LONG, STARTED, remove, scope};
 use super::subject::{Subject, describe, ensure};
 
 /// How long news may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The number of requests that end at once.
 const MANY: usize = 100;
 

@@ -50,13 +50,14 @@ fn calling() -> FlowBuilder {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flow_that_was_called_is_not_stopped_with_its_caller() {
-    let slow = Fake::echo().slow(Duration::from_millis(300));
-    let (child, parent) = both(remembering(chain()).function("two", slow), calling()).await;
+    let (child, parent) = both(remembering(chain()), calling()).await;
+    child.hold_function("two");
     parent.hold_queue();
     parent.request("x").header("x-faasflow-request-id", "outer").answer().await;
     assert_eq!(did(&parent, "/_/requests/outer/stop").await["status"], "stopped");
     let id = only(&child).await;
     assert_eq!(status(&child, &id).await["status"], "running");
+    child.release_function("two");
     assert_eq!(waited(&child, &format!("/_/requests/{id}/result")).await.text(), "x");
     assert_eq!(["one", "two", "three"].map(|name| child.calls(name).len()), [1, 1, 1]);
     assert!(parent.calls("one").is_empty());

@@ -11,15 +11,18 @@ use super::*;
 use crate::support::store::{Behaviour, Store};
 
 /// How long an item may take.
-const WITHIN: Duration = Duration::from_millis(1500);
+const WITHIN: Duration = Duration::from_secs(4);
 
 /// A for-each of two phases whose second one is paused for longer than an item may take.
 async fn paused(kit: TestKit) -> Running {
     let kit = kit.start().await;
+    kit.hold_function("one");
     kit.request("[1]").header("x-faasflow-request-id", "p").answer().await;
     kit.until_called("one", 1).await;
     assert_eq!(did(&kit, "/_/requests/p/pause").await["status"], "paused");
-    tokio::time::sleep(WITHIN + Duration::from_millis(200)).await;
+    kit.release_function("one");
+    kit.until_idle().await;
+    tokio::time::sleep(WITHIN).await;
     assert!(kit.calls("two").is_empty());
     assert_eq!(did(&kit, "/_/requests/p/resume").await["status"], "running");
     kit
@@ -27,8 +30,7 @@ async fn paused(kit: TestKit) -> Running {
 
 fn two_phases() -> TestKit {
     let items = ForEach::new(Flow::builder().apply("one").apply("two")).within(WITHIN);
-    let kit = remembering(Flow::builder().state(Memory::new()).for_each(items));
-    kit.function("one", Fake::echo().slow(Duration::from_millis(300)))
+    remembering(Flow::builder().state(Memory::new()).for_each(items))
 }
 
 #[tokio::test]
@@ -41,12 +43,10 @@ async fn the_time_limit_of_an_item_stands_still_during_a_pause() {
 /// An item that was posted again had no time limit any more.
 #[tokio::test]
 async fn an_item_has_a_time_limit_after_a_pause() {
-    let kit = paused(two_phases().function("two", Fake::echo().slow(Duration::from_secs(10)))).await;
-    let begun = std::time::Instant::now();
+    let kit = paused(two_phases().function("two", Fake::hanging())).await;
     let result = waited(&kit, "/_/requests/p/result").await;
     assert_eq!(result.status, 500, "{}", result.text());
-    assert_eq!(result.json::<Value>()["reason"], "item 1 failed: no answer within 1s500ms");
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert_eq!(result.json::<Value>()["reason"], "item 1 failed: no answer within 4s");
 }
 
 #[tokio::test]
@@ -59,18 +59,17 @@ async fn a_caller_does_not_wait_longer_because_of_a_pause() {
     let request = kit.request("").method(Method::GET).path("/_/requests/p/result").header("prefer", "wait=1");
     let answer = request.answer().await;
     assert_eq!((answer.status.as_u16(), &answer.json::<Value>()["status"]), (202, &json!("paused")));
-    let took = begun.elapsed();
-    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 /// The records of a request are kept for a time after its end, not after its start.
 #[tokio::test]
 async fn a_request_that_is_paused_does_not_expire() {
-    let kit = remembering(chain()).setting("keep_records", "1s").start().await;
+    let kit = remembering(chain()).setting("keep_records", "5s").start().await;
     kit.hold_queue();
     kit.request("x").header("x-faasflow-request-id", "p").answer().await;
     did(&kit, "/_/requests/p/pause").await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(5500)).await;
     did(&kit, "/_/recover?older=0s").await;
     assert_eq!(status(&kit, "p").await["status"], "paused");
     kit.release_queue();
@@ -82,7 +81,8 @@ async fn a_request_that_is_paused_does_not_expire() {
 /// It made the phases in progress run a second time.
 #[tokio::test]
 async fn resuming_a_request_that_is_not_paused_does_nothing() {
-    let kit = remembering(chain()).function("two", Fake::echo().slow(Duration::from_millis(800))).start().await;
+    let kit = remembering(chain()).start().await;
+    kit.hold_function("two");
     kit.request("x").header("x-faasflow-request-id", "p").answer().await;
     kit.until_called("two", 1).await;
     kit.hold_queue();
@@ -91,6 +91,7 @@ async fn resuming_a_request_that_is_not_paused_does_nothing() {
         assert_eq!(did(&kit, "/_/requests/p/resume").await["status"], "running");
     }
     assert_eq!(kit.queued().len(), before, "nothing is posted again");
+    kit.release_function("two");
     kit.release_queue();
     assert_eq!(waited(&kit, "/_/requests/p/result").await.text(), "x");
     assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [1, 1, 1]);
@@ -100,9 +101,9 @@ async fn resuming_a_request_that_is_not_paused_does_nothing() {
 #[tokio::test]
 async fn a_short_pause_makes_nothing_run_twice() {
     let branches = [("a", Flow::builder().apply("one").apply("three")), ("b", Flow::builder().apply("two"))];
-    let kit = remembering(Flow::builder().state(Memory::new()).parallel(branches));
-    let kit = kit.function("one", Fake::echo().slow(Duration::from_millis(300)));
-    let kit = kit.function("two", Fake::echo().slow(Duration::from_secs(2))).start().await;
+    let kit = remembering(Flow::builder().state(Memory::new()).parallel(branches)).start().await;
+    kit.hold_function("one");
+    kit.hold_function("two");
     kit.request("1").header("x-faasflow-request-id", "p").answer().await;
     kit.until_called("one", 1).await;
     kit.until_called("two", 1).await;
@@ -110,6 +111,7 @@ async fn a_short_pause_makes_nothing_run_twice() {
     did(&kit, "/_/requests/p/resume").await;
     did(&kit, "/_/requests/p/pause").await;
     // The first branch meets this pause.
+    kit.release_function("one");
     kit.until_delivered(2).await;
     assert!(kit.calls("three").is_empty());
     kit.hold_queue();
@@ -119,6 +121,7 @@ async fn a_short_pause_makes_nothing_run_twice() {
     did(&kit, "/_/requests/p/pause").await;
     did(&kit, "/_/requests/p/resume").await;
     assert_eq!(kit.queued().len(), before + 1, "nothing has met this pause");
+    kit.release_function("two");
     kit.release_queue();
     let result = waited(&kit, "/_/requests/p/result").await;
     assert_eq!((result.status.as_u16(), result.text().as_str()), (200, r#"{"a":1,"b":1}"#));
@@ -164,13 +167,12 @@ impl Behaviour for PausedAgain {
 /// What had met the first pause was not posted by either resume.
 #[tokio::test]
 async fn a_pause_during_a_resume_loses_nothing() {
-    let flow = ["one", "two"].into_iter().fold(Flow::builder(), |flow, name| flow.apply(name));
-    let kit = remembering(flow.state(Store(PausedAgain::default()))).start().await;
+    let kit = remembering(phases(&["one", "two"]).state(Store(PausedAgain::default()))).start().await;
     kit.hold_queue();
     kit.request("x").header("x-faasflow-request-id", "p").answer().await;
     did(&kit, "/_/requests/p/pause").await;
     kit.release_queue();
-    until(async || kit.queued().is_empty()).await;
+    kit.until_idle().await;
     assert_eq!(did(&kit, "/_/requests/p/resume").await["status"], "paused");
     assert_eq!(did(&kit, "/_/requests/p/resume").await["status"], "running");
     assert_eq!(waited(&kit, "/_/requests/p/result").await.text(), "x");

@@ -68,8 +68,8 @@ async fn a_branch_that_lost_is_stopped() {
         .branch("quick", Flow::builder().apply("one"))
         .branch("slow", Flow::builder().apply("two").apply("three"))
         .complete(Complete::First);
-    let kit = remembering(Flow::builder().state(Memory::new()).graph(graph));
-    let kit = kit.function("two", Fake::echo().slow(Duration::from_millis(500))).start().await;
+    let kit = remembering(Flow::builder().state(Memory::new()).graph(graph)).start().await;
+    kit.hold_function("two");
     kit.request("1").header("x-faasflow-request-id", "f").answer().await;
     let told = ended(&kit, "f").await;
     let counts = json!({ "all": 2, "waiting": 0, "running": 0, "done": 1, "failed": 0, "stopped": 1 });
@@ -82,10 +82,18 @@ async fn a_branch_that_lost_is_stopped() {
 async fn a_branch_that_ended_after_its_graph_counts_as_what_it_is() {
     let graph = Graph::new().branch("fails", Flow::builder().apply("one")).branch("ends", Flow::builder().apply("two"));
     let kit = remembering(Flow::builder().state(Memory::new()).graph(graph).apply("three"));
-    let kit = kit.function("one", Fake::failing(400)).function("two", Fake::echo().slow(Duration::from_millis(500)));
-    let kit = kit.start().await;
+    let kit = kit.function("one", Fake::failing(400)).start().await;
+    kit.hold_function("two");
+    kit.hold_queue();
     kit.request("1").header("x-faasflow-request-id", "g").answer().await;
+    kit.until_queued(2).await;
+    // The first branch fails when the second one is in progress.
+    kit.hold_function("one");
+    kit.release_queue();
+    kit.until_called("two", 1).await;
+    kit.release_function("one");
     assert_eq!(ended(&kit, "g").await["status"], "failure");
+    kit.release_function("two");
     until(async || members(&status(&kit, "g").await)["done"] == 1).await;
     let counts = json!({ "all": 2, "waiting": 0, "running": 0, "done": 1, "failed": 1, "stopped": 0 });
     assert_eq!(members(&ended(&kit, "g").await), counts);

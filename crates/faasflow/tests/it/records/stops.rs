@@ -15,16 +15,18 @@ async fn a_stop_reaches_every_level_of_sub_flows() {
     let branches = Flow::builder().parallel([("left", nested()), ("right", nested())]);
     for (flow, ones) in [(nested(), 1), (branches, 2)] {
         let flow = Flow::builder().state(Memory::new()).flow("outer", flow).apply("three");
-        let slow = Fake::echo().slow(Duration::from_millis(200));
-        let kit = remembering(flow).function("one", slow).start().await;
+        let kit = remembering(flow).start().await;
+        kit.hold_function("one");
         let request = kit.request("1").header("x-faasflow-request-id", "s").answer();
         let (_, stopped) = tokio::join!(request, async {
             kit.until_called("one", ones).await;
-            did(&kit, "/_/requests/s/stop").await
+            let stopped = did(&kit, "/_/requests/s/stop").await;
+            kit.release_function("one");
+            stopped
         });
         assert_eq!(stopped["status"], "stopped");
         // The calls in progress end, and nothing follows them.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        kit.until_idle().await;
         assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [ones, 0, 0]);
         assert_eq!(status(&kit, "s").await["status"], "stopped");
     }
@@ -32,8 +34,8 @@ async fn a_stop_reaches_every_level_of_sub_flows() {
 
 #[tokio::test]
 async fn a_stop_reaches_an_item_that_waits_for_its_next_attempt() {
-    // The phase itself waits for a second. If it is to wait for an hour, the queue delivers it again.
-    for pause in ["1", "3600"] {
+    // The phase itself waits for some seconds. If it is to wait for an hour, the queue delivers it again.
+    for pause in ["4", "3600"] {
         let items = ForEach::new(Flow::builder().apply("one"));
         let busy = Fake::with(move |_| Reply::new("").status(503).header("retry-after", pause));
         let kit = remembering(Flow::builder().state(Memory::new()).for_each(items).apply("two"));
@@ -52,7 +54,7 @@ async fn a_stop_reaches_an_item_that_waits_for_its_next_attempt() {
 /// The pause that the policy of a call asks for is another place where a phase waits.
 #[tokio::test]
 async fn a_stop_reaches_a_call_that_waits_for_its_next_attempt() {
-    let retry = faasflow::Retry::attempts(5).initial_delay(Duration::from_millis(500));
+    let retry = faasflow::Retry::attempts(5).initial_delay(Duration::from_secs(4));
     let flow = Flow::builder().state(Memory::new()).apply("one").apply(Call::new("two").retry(retry));
     let kit = remembering(flow).function("two", Fake::failing(503)).start().await;
     kit.request("x").header("x-faasflow-request-id", "s").answer().await;
@@ -67,11 +69,13 @@ async fn a_stop_reaches_a_call_that_waits_for_its_next_attempt() {
 async fn a_request_that_is_stopped_in_its_first_phase_keeps_its_record() {
     let later = Fake::with(|_| Reply::new("").status(503).header("retry-after", "3600"));
     let flow = Flow::builder().state(Memory::new()).apply(Call::new("one").sync());
-    let kit = remembering(flow).function("one", later.slow(Duration::from_millis(300))).start().await;
+    let kit = remembering(flow).function("one", later).start().await;
+    kit.hold_function("one");
     let request = kit.request("x").header("x-faasflow-request-id", "s").answer();
     let (answer, ()) = tokio::join!(request, async {
         kit.until_called("one", 1).await;
         assert_eq!(did(&kit, "/_/requests/s/stop").await["status"], "stopped");
+        kit.release_function("one");
     });
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(status(&kit, "s").await["status"], "stopped");
@@ -130,7 +134,7 @@ async fn requests_that_are_stopped_at_any_moment_all_end() {
         async { faasflow::Result::Ok(()) }
     });
     // Without a stop, no request ends within the test.
-    let kit = remembering(flow).function("three", Fake::echo().slow(Duration::from_secs(60))).start().await;
+    let kit = remembering(flow).function("three", Fake::hanging()).start().await;
     let requests = (0..REQUESTS).map(|number| {
         let kit = &kit;
         async move {

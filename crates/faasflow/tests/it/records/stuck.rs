@@ -5,8 +5,7 @@ use super::*;
 /// The process that executes what was recovered ends each time, and the queue loses the envelope each time.
 #[tokio::test]
 async fn what_is_lost_again_is_recovered_again() {
-    let same =
-        ["one", "two", "three"].into_iter().fold(Flow::builder(), |flow, name| flow.apply(name)).build().unwrap();
+    let same = phases(&["one", "two", "three"]).build().unwrap();
     let kit = remembering(chain()).function("two", Fake::hanging()).start().await;
     kit.hold_queue();
     kit.request("x").header("x-faasflow-request-id", "r").answer().await;

@@ -11,7 +11,7 @@ use faasflow_http::HttpClient;
 use faasflow_testkit::TestKit;
 use http::{Request, StatusCode};
 
-use crate::graphs::until;
+use crate::support::until;
 
 /// Whether an envelope is held back.
 type Filter = Box<dyn FnMut(&Forward) -> bool + Send>;
@@ -52,9 +52,14 @@ impl Posts {
         *self.0.filter.lock().unwrap() = None;
     }
 
+    /// How many posts are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.0.held.load(SeqCst)
+    }
+
     /// Waits until an envelope is held back.
     pub(crate) async fn until_held(&self) {
-        until(|| self.0.held.load(SeqCst) > 0).await;
+        until(async || self.held() > 0).await;
     }
 
     pub(crate) fn sizes(&self) -> Vec<usize> {

@@ -1,13 +1,10 @@
 //! A client that writes what it likes, for requests that no proper client would send.
 
-use std::time::Duration;
-
 use faasflow_testkit::Running;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::PATIENCE;
 
 pub(crate) struct Raw(pub(crate) TcpStream);
 

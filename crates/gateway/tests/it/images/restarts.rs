@@ -8,14 +8,12 @@ async fn a_container_that_ended_gets_no_more_requests() {
     let stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "2" } })).await;
     available(&stand.fixture, 2).await;
-    stand.engine.inside().removal = Duration::from_secs(8);
+    stand.engine.inside().removal = 10 * PATIENCE;
     let dead = stand.engine.inside().containers.keys().next().unwrap().clone();
     stand.engine.inside().containers.get_mut(&dead).unwrap().1 = false;
-    let begun = Instant::now();
     // First only the other container serves, then a new one as well.
     available(&stand.fixture, 1).await;
     available(&stand.fixture, 2).await;
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert!(stand.engine.inside().containers.contains_key(&dead), "it is being removed");
     stand.engine.inside().removal = Duration::ZERO;
     stand.fixture.gateway.stop().await;

@@ -72,7 +72,7 @@ async fn many_expired_requests_are_removed_after_a_kill_with_little_memory_and_w
     println!("{LARGE} MiB of values: {grown} KiB more memory; {number} writes, the slowest took {slowest:?}");
     assert!(number > 1, "the first gateway has removed all of them");
     assert!(grown < LARGE * 1024 / 2, "removing {LARGE} MiB took {grown} KiB of memory");
-    assert!(slowest < Duration::from_secs(2), "a write took {slowest:?}");
+    assert!(slowest < support::PATIENCE / 4, "a write took {slowest:?}");
     assert_eq!(manager.list_requests("flow", &ListQuery::newest(9)).await.unwrap(), []);
     process.kill();
 }

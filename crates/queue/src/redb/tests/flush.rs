@@ -43,7 +43,7 @@ async fn a_waiting_change_is_written_even_if_no_other_joins_it() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), written).await.expect("nobody wrote it");
+        tokio::time::timeout(PATIENCE, written).await.expect("nobody wrote it");
     }
     store.close().await;
 }
