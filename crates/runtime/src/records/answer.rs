@@ -1,16 +1,11 @@
 //! What has become of a request, as the API answers it.
 
-use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use faasflow_admin as api;
 use faasflow_core::RequestInfo;
 use faasflow_core::graph::{Follow, Place, Segment};
 use faasflow_core::machine::Route;
 use faasflow_core::machine::forked::{Attempt, Ended, PlaceProgress, Reason, Standing};
 use faasflow_core::state::Status;
-use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
-use sha2::{Digest as _, Sha256};
 
 use super::progress::Remembered;
 use crate::forward::call_id;

@@ -334,7 +334,7 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
-        let mut response = answer::tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
+        let mut response = tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
         Preference::applied(wait, response.headers_mut());
         Ok(response)
     };
@@ -363,7 +363,7 @@ async fn result(
             }
             false => {
                 let told = answer::status(&function, &remembered);
-                let mut response = answer::tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
+                let mut response = tagged(StatusCode::ACCEPTED, &told, &HeaderMap::new());
                 function.locate(&remembered.info.id, &mut response);
                 response
             }
