@@ -46,7 +46,7 @@ fn define(name: &str) -> Result<Flow> {
             builder.for_each(weigh).apply("pass").build()
         }
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
-        "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(&own("E2E_CALLBACK"))).build(),
+        "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
     };
