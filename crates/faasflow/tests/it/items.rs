@@ -138,7 +138,7 @@ async fn at_most_so_many_items_are_in_flight_from_the_first_to_the_last() {
     let outcomes: Vec<Value> = end.json();
     let failed = outcomes.iter().filter(|item| item["outcome"] == "failed").count();
     assert_eq!((outcomes.len(), failed, distinct(&kit, "f")), (300, 60, 300));
-    assert_eq!(in_flight.most(), 4);
+    assert!((2..=4).contains(&in_flight.most()), "{}", in_flight.most());
 }
 
 /// One of the first two items runs out of time, and the delivery of the other is killed. The third needs a second slot.

@@ -52,9 +52,14 @@ impl Posts {
         *self.0.filter.lock().unwrap() = None;
     }
 
+    /// How many posts are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.0.held.load(SeqCst)
+    }
+
     /// Waits until an envelope is held back.
     pub(crate) async fn until_held(&self) {
-        until(async || self.0.held.load(SeqCst) > 0).await;
+        until(async || self.held() > 0).await;
     }
 
     pub(crate) fn sizes(&self) -> Vec<usize> {
