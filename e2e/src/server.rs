@@ -1,11 +1,11 @@
 //! Servers as child processes, which are killed when they are dropped.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// The time limit until a server accepts connections.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// How to start a server, also again.
 pub(crate) struct Recipe {
@@ -139,14 +139,22 @@ fn logged(log: &Path, from: u64) -> String {
     String::from_utf8_lossy(&text[from..]).into_owned()
 }
 
-/// A port that is free now, and that this has not returned before. The system may choose a port again before a server listens on it.
+/// Linux takes no ports below 32768 for connections. Otherwise a client could get the port of a server that is killed and started
+/// again, even by connecting to that port.
+const PORTS: Range<u32> = 20_000..32_000;
+
+/// A port that is free now, and that this has not returned before.
 pub(crate) fn free_port() -> Result<u16, String> {
-    static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-        let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-        if RETURNED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+    static RETURNED: AtomicU32 = AtomicU32::new(0);
+    // Programs that run at the same time begin with different ports.
+    let first = std::process::id().wrapping_mul(97);
+    for _ in PORTS {
+        let number = first.wrapping_add(RETURNED.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).map_err(|error| error.to_string())?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }
+    Err(format!("no port from {} to {} is free", PORTS.start, PORTS.end - 1))
 }

@@ -76,7 +76,7 @@ async fn ends(backend: Arc<Backend>) -> Result<(), String> {
         found.map(|found| found.is_some()).map_err(|error| format!("{:#}", faasflow::Error::from(error)))
     };
     // The last delivery removes the rest only after it has reported the end.
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if !is_there("result/0").await? {
             break;
         }

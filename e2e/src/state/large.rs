@@ -160,7 +160,7 @@ async fn refused(backend: Arc<Backend>) -> Result<(), String> {
 }
 
 async fn until_healthy(client: &HttpClient, port: u16) -> Result<(), String> {
-    for _ in 0..600 {
+    for _ in 0..2400 {
         let request = http::Request::get(format!("http://127.0.0.1:{port}/_/health")).body(axum::body::Body::empty());
         let request = request.map_err(|error| error.to_string())?;
         if client.send(request).await.is_ok_and(|response| response.status().is_success()) {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long the browser may take for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
@@ -197,12 +197,18 @@ impl Tab {
         self.eval(&script).await.map(drop)
     }
 
-    /// Sets the width of the window and the colours that the reader prefers.
+    /// Sets the width of the window and the colours that the reader prefers, and waits until the page is drawn in this way.
     pub(super) async fn look(&self, width: u32, colours: &str) -> Result<(), String> {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.send("Emulation.setDeviceMetricsOverride", size).await?;
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": colours }] });
-        self.send("Emulation.setEmulatedMedia", features).await.map(drop)
+        self.send("Emulation.setEmulatedMedia", features).await?;
+        let looks = format!("innerWidth === {width} && matchMedia('(prefers-color-scheme: {colours})').matches");
+        self.until("the page has the width and the colours", &looks).await?;
+        // Transitions begin in the next frame.
+        self.eval("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))").await?;
+        let moves = "getComputedTiming().endTime !== Infinity && one.playState === 'running'";
+        self.until("no transition runs", &format!("!document.getAnimations().some((one) => one.effect.{moves})")).await
     }
 
     /// Takes a picture of the whole page, or of the window while a dialog covers it.

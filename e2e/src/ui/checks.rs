@@ -67,7 +67,6 @@ impl Visit {
         let mut faults = Vec::new();
         for (width, colours) in [(1280, "light"), (1280, "dark"), (380, "light"), (380, "dark")] {
             self.tab.look(width, colours).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
             self.tab.picture(&self.pictures.join(format!("{name}-{width}-{colours}.png"))).await?;
             let page = "document.documentElement";
             let wide = self.tab.eval(&format!("{page}.scrollWidth - {page}.clientWidth")).await?;
