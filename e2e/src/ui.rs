@@ -3,6 +3,7 @@
 mod browser;
 mod checks;
 mod elsewhere;
+mod hostile;
 mod live;
 mod stand;
 
