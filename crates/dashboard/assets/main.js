@@ -96,7 +96,7 @@ find.addEventListener("submit", async (event) => {
       go(`/ui/queue/dead-letters/${dead.id}`);
       return;
     }
-    go(`/ui/requests?id=${encodeURIComponent(id)}`);
+    go(`/ui/requests?search=${encodeURIComponent(id)}`);
   } catch (error) {
     say(api.told(error));
   }

@@ -233,7 +233,7 @@ async fn many(visit: &Visit) -> Result<(), String> {
     tab.until("the URL has the filter", "new URLSearchParams(location.search).get('status') === 'stopped'").await?;
     // The seven, and the one that another check has stopped.
     tab.until("they are listed as stopped", "document.querySelectorAll('tbody tr').length === 8").await?;
-    tab.fill("input[aria-label='Part of the id']", "many-").await?;
+    tab.fill("input[aria-label='Search']", "many-").await?;
     tab.until("the id is a filter", "document.querySelectorAll('tbody tr').length === 7").await?;
     stand.file("slow", false)?;
     tab.click("thead input", "").await?;
@@ -312,7 +312,7 @@ async fn crowd(visit: &Visit) -> Result<(), String> {
     tab.shows("The newest 1000 are listed; filters show others.").await?;
     let took = tab
         .eval(
-            "(async () => { const field = document.querySelector('input[aria-label=\"Part of the id\"]'); const begun = performance.now(); \
+            "(async () => { const field = document.querySelector('input[aria-label=\"Search\"]'); const begun = performance.now(); \
              field.value = 'crowd-7-'; field.dispatchEvent(new Event('input', { bubbles: true })); document.body.offsetHeight; \
              return performance.now() - begun; })()",
         )

@@ -79,7 +79,7 @@ pub(super) const REQUESTS: &str = "\
 Examples:
   faasflow requests                                the newest requests of all flows
   faasflow requests upload --status failure        those of one flow that have failed
-  faasflow requests --search customer-5            those with this search key, or with it in their ID or a label
+  faasflow requests --search customer-5            those with this in their ID, key or label
   faasflow requests show order-17                  where it is, and how long each place took
   faasflow requests result order-17 -o small.jpg   store its result in a file
   faasflow requests redrive --failed --since 1h    start failed requests again, 20 per second

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
-import { counted, isEnd } from "../format.js";
+import { counted, isEnd, isOpen, steps, within } from "../format.js";
 import { live } from "../live.js";
 import { button, chip, confirm, each, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
@@ -11,8 +11,24 @@ const STATUSES = ["running", "paused", "parked", "success", "recovered", "failur
 const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
 const PAGE = 100;
 const MOST = 1000;
+/** How many of the rows that can be seen are asked at once where they are. */
+const ASKED = 10;
 
 export const COLUMNS = [{ name: "Status", class: "status" }, "Request", "Flow", { name: "Began", class: "when" }];
+const WHERE = { name: "Now at, or why", class: "where" };
+
+/** Where a request is now; of one that has failed, why. */
+function whereIs(request) {
+  const nameOf = (place) => (place.path.length > 0 ? `${within(place.path)} › ${steps(place)}` : steps(place));
+  if (request.reason) return [request.reason.name, request.reason.text].filter(Boolean).join(": ");
+  const open = request.places.filter(isOpen);
+  // What does not go on as it should comes first.
+  const [first] = [...open].sort((one, other) => (other.status === "retrying") - (one.status === "retrying"));
+  if (!first) return "";
+  const why = first.status === "retrying" && first.reason ? `: tried again, because ${first.reason.text}` : "";
+  return `${nameOf(first)}${why}${open.length > 1 ? ` (and ${counted(open.length - 1, "more place")})` : ""}`;
+}
+
 
 /** A row of a request. With `chosen`, it can be selected, and names its flow. */
 export function makeRow({ flow, id }, chosen, changed) {
@@ -22,16 +38,21 @@ export function makeRow({ flow, id }, chosen, changed) {
   });
   const status = chip("");
   const began = when(0);
+  const where = h("td", { class: "where" });
+  const found = h("small", { class: "quiet" });
   const row = h("tr", {},
     box ? h("td", { class: "select" }, box) : null,
     h("td", {}, status),
-    h("td", { class: "id" }, link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, id)),
+    h("td", { class: "id" }, link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, id), chosen ? found : null),
     chosen ? h("td", {}, link(`/ui/flows/${encodeURIComponent(flow)}`, flow)) : null,
-    h("td", { class: "when" }, began));
+    h("td", { class: "when" }, began),
+    chosen ? where : null);
+  row.where = (text) => { setText(where, text); where.title = text; };
   row.bring = (item) => {
     row.item = item;
     updateChip(status, item.status);
     updateWhen(began, item.started_ms);
+    setText(found, item.found && item.found.by !== "id" ? `${item.found.by} ${item.found.text}` : "");
     if (box) {
       box.checked = chosen.has(`${flow}/${id}`);
       if (box.checked) chosen.set(`${flow}/${id}`, item);
@@ -50,10 +71,10 @@ export function page(main, { signal }) {
   const flowOf = select("flow", [["", "All flows"], ...(filters.flow ? [[filters.flow, filters.flow]] : [])], "Flow");
   const statusOf = select("status", [["", "Any status"], ...STATUSES.map((status) => [status, chip(status).textContent])], "Status");
   const sinceOf = select("since", SINCE, "When it began");
-  const part = h("input", { type: "search", placeholder: "Part of the id", "aria-label": "Part of the id", value: filters.id, spellcheck: "false",
-    on: { input: () => filter("id", part.value.trim()) } });
+  const part = h("input", { type: "search", placeholder: "Id, search key or label", "aria-label": "Search", maxlength: "128", value: filters.search, spellcheck: "false",
+    on: { input: () => filter("search", part.value.trim()) } });
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => selectAll() } });
-  const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS], "Requests");
+  const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
   const newer = button("", showNewer, { class: "newer", hidden: true });
   const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); again(); }, { hidden: true });
@@ -72,7 +93,7 @@ export function page(main, { signal }) {
 
   function readFilters() {
     const query = parameters();
-    return Object.fromEntries(["flow", "status", "since", "id"].map((name) => [name, query.get(name) ?? ""]));
+    return Object.fromEntries(["flow", "status", "since", "search"].map((name) => [name, query.get(name) ?? ""]));
   }
 
   function filter(name, value) {
@@ -107,7 +128,9 @@ export function page(main, { signal }) {
   }
 
   function draw() {
-    const wanted = items.filter((item) => item.id.includes(filters.id));
+    const text = filters.search.toLowerCase();
+    // The flows search too, but only after the next answer.
+    const wanted = items.filter((item) => item.found || item.id.toLowerCase().includes(text));
     // What is being read or selected does not move: new requests wait above it until somebody asks for them.
     const isReading = listed.length > 0 && (scrollY > 150 || chosen.size > 0);
     const known = new Set(listed.map(keyOf));
@@ -149,6 +172,26 @@ export function page(main, { signal }) {
     again();
   }
 
+  /** Asks some of the requests that can be seen where they are: each that has ended once, and the others in turn. */
+  async function askWhere() {
+    const isSeen = (row) => { const { top, bottom } = row.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
+    const isDone = ({ item, toldOf }) => item.status === "success" || (isEnd(item.status) && toldOf === item.status);
+    const asked = [...rows.children].filter((row) => row.item && isSeen(row) && !isDone(row));
+    asked.sort((one, other) => (one.askedAt ?? 0) - (other.askedAt ?? 0));
+    await Promise.all(asked.slice(0, ASKED).map(async (row) => {
+      const { flow, id, status } = row.item;
+      row.askedAt = performance.now();
+      try {
+        row.where(whereIs(await api.get(api.requestPath(flow, id), signal)));
+        row.toldOf = status;
+      } catch (error) {
+        // It may have expired meanwhile.
+        if (api.isAway(error) || error.name === "AbortError") throw error;
+        row.toldOf = status;
+      }
+    }));
+  }
+
   const again = live(signal, 2000, async () => {
     const flows = await api.get("/system/flows", signal);
     known = flows;
@@ -160,6 +203,7 @@ export function page(main, { signal }) {
     const query = { limit: shown };
     if (filters.status) query.status = filters.status;
     if (filters.since) query.since = filters.since;
+    if (filters.search) query.search = filters.search;
     const asked = JSON.stringify(filters);
     const found = await api.requestsOf(filters.flow ? [filters.flow] : flows, query, signal);
     if (asked !== JSON.stringify(filters)) return;
@@ -170,11 +214,12 @@ export function page(main, { signal }) {
     draw();
     element.hidden = listed.length === 0;
     more.hidden = !isMore || shown >= MOST;
-    putIfNew(note, [listed.length, items.length, isMore, shown, filters.id, found.refused.map(({ flow }) => flow)], () => [
-      listed.length === 0 ? (filters.id ? `None of the ${counted(items.length, "request")} that are listed has this in its id. ` : "There are no such requests. ") : "",
+    putIfNew(note, [listed.length, items.length, isMore, shown, filters.search, found.refused.map(({ flow }) => flow)], () => [
+      listed.length === 0 ? (filters.search ? "No request has this in its id, a search key or a label. " : "There are no such requests. ") : "",
       isMore ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
-      filters.id ? "Only ids of listed requests are searched, not their contents. " : "",
+      filters.search ? "Ids, search keys and labels are searched; payloads and logs are not. " : "",
       found.refused.map(({ flow, error }) => `${flow}: ${error.status === 501 ? "it does not remember its requests" : error.message}. `),
     ]);
+    await askWhere();
   }, (event) => (filters.flow ? [filters.flow] : known).some((flow) => isAbout(event, flow)));
 }

@@ -37,6 +37,7 @@ pub(crate) fn assert_quoted(code: Code, text: &str) {
 #[test]
 fn examples_about_definitions_are_real() {
     let error = Flow::builder()
+        .secret("card/number")
         .apply("face detect")
         .apply(Call::new("compress").header("method", "put"))
         .callback("ftp://example.com")

@@ -308,6 +308,8 @@ async fn secret_fields_are_masked_in_every_payload() {
         let answer = signed(&kit, &format!("e/{what}?place={place}")).await;
         let text = answer.text();
         assert!(!text.contains("4111"), "{what} of {place}: {text}");
-        assert!(text.contains("[secret]") || answer.status == 404, "{what} of {place}: {} {text}", answer.status);
+        // The fork itself has no output.
+        let has_none = answer.status == 404 || text.is_empty();
+        assert!(text.contains("[secret]") || has_none, "{what} of {place}: {} {text}", answer.status);
     }
 }
