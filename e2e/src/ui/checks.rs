@@ -250,7 +250,7 @@ async fn many(visit: &Visit) -> Result<(), String> {
 
 async fn steady(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
-    visit.go("/ui/requests?flow=orders&id=or").await?;
+    visit.go("/ui/requests?flow=orders&search=or").await?;
     tab.until("three are listed", "document.querySelectorAll('tbody tr').length === 3").await?;
     tab.eval("document.querySelector('tbody input').click()").await?;
     tab.eval("window.selected = document.querySelector('tbody tr')").await?;
@@ -264,7 +264,7 @@ async fn steady(visit: &Visit) -> Result<(), String> {
         .await?;
     tab.until("the other one is still selected", "selected.querySelector('input').checked && selected.isConnected")
         .await?;
-    tab.go(&format!("{}/ui/requests?flow=orders&id=or", stand.url)).await?;
+    tab.go(&format!("{}/ui/requests?flow=orders&search=or", stand.url)).await?;
     tab.until("the filter is used after loading", "document.querySelectorAll('tbody tr').length === 4").await?;
     visit.go("/ui/flows/orders/requests/order-2?place=1.0%2F2").await?;
     tab.until("the place of the URL is open", "document.querySelector('details[data-place=\"1.0/2\"]')?.open === true")
@@ -459,7 +459,7 @@ async fn find(visit: &Visit) -> Result<(), String> {
     tab.until("it is the page of the request", "location.pathname === '/ui/flows/orders/requests/order-2'").await?;
     tab.fill("#find-id", "not-there").await?;
     tab.eval("document.getElementById('find').requestSubmit()").await?;
-    tab.shows("Only ids of listed requests are searched").await
+    tab.shows("No request has this in its id, a search key or a label").await
 }
 
 async fn password(visit: &Visit) -> Result<(), String> {

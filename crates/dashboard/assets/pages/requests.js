@@ -216,8 +216,9 @@ export function page(main, { signal }) {
     more.hidden = !isMore || shown >= MOST;
     putIfNew(note, [listed.length, items.length, isMore, shown, filters.search, found.refused.map(({ flow }) => flow)], () => [
       listed.length === 0 ? (filters.search ? "No request has this in its id, a search key or a label. " : "There are no such requests. ") : "",
-      isMore ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
+      isMore && !filters.search ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
       filters.search ? "Ids, search keys and labels are searched; payloads and logs are not. " : "",
+      isMore && filters.search ? ["Older requests may match as well: ", h("code", {}, "faasflow requests --search TEXT --all"), " searches all of them."] : "",
       found.refused.map(({ flow, error }) => `${flow}: ${error.status === 501 ? "it does not remember its requests" : error.message}. `),
     ]);
     await askWhere();
