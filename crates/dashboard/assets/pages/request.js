@@ -144,9 +144,11 @@ export function page(main, { words: [flow, id], signal }) {
   async function showResult() {
     resultSection.hidden = false;
     put(result, loading());
+    // Without the values of secret fields.
+    const shown = `${path}/result?masked=true`;
     try {
-      put(result, await payload(`${path}/result`, signal),
-        h("p", {}, h("a", { href: `${path}/result`, download: `${id}-result` }, "Download it")));
+      put(result, await payload(shown, signal),
+        h("p", {}, h("a", { href: shown, download: `${id}-result` }, "Download it")));
     } catch (error) {
       if (error.name !== "AbortError") put(result, h("p", { class: "quiet" }, error.message));
     }
