@@ -434,7 +434,7 @@ mod tests {
 
     /// Each of them holds half and waits for the other half. With the same timeout, both would give up at the same
     /// moment.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn r7_if_two_answers_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
         let mut shares = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
