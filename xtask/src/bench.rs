@@ -32,10 +32,11 @@ counted if valgrind is in the path.
 Exit codes: 0 success, 1 a table could not be measured, 2 the command line is wrong";
 
 /// The names of the tables, as in the program, so that a wrong name is reported before the build.
-pub(crate) const TABLES: [&str; 19] = [
+pub(crate) const TABLES: [&str; 20] = [
     "sync-chain",
     "instructions",
     "gateway",
+    "events",
     "async-flow",
     "parallel",
     "fanout",

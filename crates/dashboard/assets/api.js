@@ -65,6 +65,32 @@ export async function get(path, signal) {
   return (await send(path, { signal })).json();
 }
 
+// How long one of several flows may take to answer, and for how long one that did not is not asked again, in milliseconds.
+const PATIENCE = 3000;
+const LEFT_ALONE = 20_000;
+/** When flows that did not answer are asked again, by the beginning of their paths. */
+const silent = new Map();
+
+/**
+ * The JSON at a path of one of several flows. If the flow does not answer soon, that is a refusal of this flow, so that what the others
+ * answer can be shown.
+ */
+export async function getSoon(path, signal) {
+  const flow = path.match(/^\/system\/flows\/[^/?]+/)?.[0] ?? path;
+  const silence = () => new Refused(504, "it does not answer", null);
+  if (silent.get(flow) > performance.now()) throw silence();
+  const late = AbortSignal.timeout(PATIENCE);
+  try {
+    const answer = await get(path, signal ? AbortSignal.any([signal, late]) : late);
+    silent.delete(flow);
+    return answer;
+  } catch (error) {
+    if (!late.aborted || signal?.aborted) throw error;
+    silent.set(flow, performance.now() + LEFT_ALONE);
+    throw silence();
+  }
+}
+
 /** The answer of a path. A refusal is an error. */
 export const ask = (path, signal) => send(path, { signal });
 
@@ -128,7 +154,7 @@ export async function logs(query, signal) {
 export async function requestsOf(flows, query, signal) {
   const found = await Promise.all(flows.map(async (flow) => {
     try {
-      const list = await get(`${flowPath(flow)}/requests?${new URLSearchParams(query)}`, signal);
+      const list = await getSoon(`${flowPath(flow)}/requests?${new URLSearchParams(query)}`, signal);
       return { flow, list };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;

@@ -37,17 +37,27 @@ function show(isFirst) {
     else item.removeAttribute("aria-current");
   }
   say("");
-  if (!match) {
+  const words = match && decoded(match.slice(1));
+  if (!words) {
     put(main, h("h1", {}, "There is no such page"), h("p", {}, link("/ui/", "Go to the overview")));
     return;
   }
   put(main);
-  page.page(main, { words: match.slice(1).map(decodeURIComponent), signal, go });
+  page.page(main, { words, signal, go });
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? "Dashboard"} · Faasflow`;
   if (!isFirst) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
+  }
+}
+
+/** The words in a path; `null` if they are not valid. */
+function decoded(words) {
+  try {
+    return words.map(decodeURIComponent);
+  } catch {
+    return null;
   }
 }
 
@@ -66,7 +76,7 @@ document.addEventListener("click", (event) => {
 
 addEventListener("popstate", () => show(false));
 
-// Looks for a request of any flow, for a call in the queue, and for a dead letter.
+// Looks for a request of any flow with this id, for a dead letter with this call id, and then for search keys and labels.
 find.addEventListener("submit", async (event) => {
   event.preventDefault();
   const id = findId.value.trim();
@@ -76,7 +86,7 @@ find.addEventListener("submit", async (event) => {
     const flows = await api.get("/system/flows");
     const asked = await Promise.all(flows.map(async (flow) => {
       try {
-        await api.get(api.requestPath(flow, id));
+        await api.getSoon(api.requestPath(flow, id));
         return flow;
       } catch (error) {
         if (api.isAway(error)) throw error;

@@ -53,7 +53,19 @@ function hex(content) {
   return h("pre", { class: "payload", tabindex: "0" }, lines.join("\n"));
 }
 
+/** A number as it was written. It may have more digits than a number of the browser. */
+class Written {
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+/** JSON, with numbers as they were written if the browser tells that. */
+const parse = (text) => JSON.parse(text, (name, of, context) =>
+  (typeof of === "number" && context?.source !== undefined && String(of) !== context.source ? new Written(context.source) : of));
+
 function value(of) {
+  if (of instanceof Written) return h("span", { class: "j-value" }, of.text);
   if (typeof of === "string") return h("span", { class: "j-text" }, JSON.stringify(of));
   return h("span", { class: "j-value" }, String(of));
 }
@@ -61,7 +73,7 @@ function value(of) {
 /** A tree of JSON. What is folded is made when it is opened. */
 function tree(of, name, depth) {
   const label = name === null ? null : h("span", { class: "j-name" }, `${name}: `);
-  if (of === null || typeof of !== "object") return h("div", { class: "j-leaf" }, label, value(of));
+  if (of === null || typeof of !== "object" || of instanceof Written) return h("div", { class: "j-leaf" }, label, value(of));
   const entries = Object.entries(of);
   const isList = Array.isArray(of);
   const size = isList ? `[${entries.length}]` : `{${entries.length}}`;
@@ -115,7 +127,7 @@ function body(type, content, isCut) {
   if (text === null) return hex(content);
   if (!isCut && /^application\/([\w.-]+\+)?json$/.test(type) && text.length <= MOST_TEXT) {
     try {
-      return foldable(JSON.parse(text), text);
+      return foldable(parse(text), text);
     } catch {
       // It is shown as the text that it is.
     }
@@ -125,7 +137,7 @@ function body(type, content, isCut) {
 
 /** JSON as a tree or exactly as it was sent. */
 function foldable(parsed, text) {
-  if (parsed === null || typeof parsed !== "object") return textBlock(text);
+  if (parsed === null || typeof parsed !== "object" || parsed instanceof Written) return textBlock(text);
   const block = h("div", { class: "payload" }, tree(parsed, null, 0));
   let isTree = true;
   const change = button("As it was sent", () => {

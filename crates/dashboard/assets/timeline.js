@@ -46,10 +46,21 @@ export function timeline(opened, choose, insideOf) {
     ]);
     key.hidden = key.childNodes.length === 0;
     const hidden = request.places.length - places.length;
-    setText(more, hidden > 0 ? `${counted(hidden, "more place")} not shown; failed ones come first.` : "");
-    more.hidden = hidden === 0;
+    const unlisted = request.places.reduce((sum, place) => sum + unlistedFailures(place, request.places), 0);
+    setText(more, [hidden > 0 ? `${counted(hidden, "more place")} not shown; failed ones come first.` : "",
+      unlisted > 0 ? `${counted(unlisted, "more failed item")} not listed; \`faasflow requests show\` and the log have all that is known.` : ""].filter(Boolean).join(" "));
+    more.hidden = hidden + unlisted === 0;
   };
   return [element, update];
+}
+
+/** How many members of a place have failed that are not among the places, because the status lists only some of them. */
+function unlistedFailures(place, places) {
+  const depth = place.path.length;
+  const isOf = (other) => other.path.length > depth && place.path.every((name, index) => other.path[index] === name);
+  const after = places.slice(places.indexOf(place) + 1);
+  const failed = new Set(after.filter((other) => isOf(other) && other.status === "failed").map((other) => other.path[depth]));
+  return Math.max(0, (place.members?.failed ?? 0) - failed.size);
 }
 
 /** The call of a place in the queue, if it is known. */
@@ -130,7 +141,7 @@ function make(place, opened, choose, insideOf) {
   const inside = h("div", { class: "inside" });
   const details = h("details", { "data-place": place.place },
     h("summary", {},
-      h("span", { class: "what" }, path, steps(place)),
+      h("span", { class: "what" }, path, steps(place), place.label ? h("span", { class: "quiet" }, ` (${place.label})`) : null),
       status, length, picture),
     inside);
   let latest = null;

@@ -65,7 +65,11 @@ function remembered(flow) {
   }
 }
 
-function remember(flow, values) {
+/** Headers that are not remembered, because what is remembered can be read by everybody who uses this browser. */
+const PRIVATE = /^\s*[^:]*(authorization|cookie|key|password|secret|token)[^:]*:/i;
+
+function remember(flow, { headers, ...others }) {
+  const values = { ...others, headers: headers.split("\n").filter((line) => !PRIVATE.test(line)).join("\n") };
   if (values.body.length > MOST_BODY) return;
   const same = JSON.stringify(values);
   const list = [values, ...remembered(flow).filter((one) => JSON.stringify(one) !== same)].slice(0, REMEMBERED);
@@ -82,7 +86,9 @@ function headersOf(text) {
   return lines.map((line) => {
     const colon = line.indexOf(":");
     if (colon < 1) throw new Error(`The header \`${line}\` has no colon: write it as \`Name: value\`.`);
-    return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    const name = line.slice(0, colon).trim();
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw new Error(`\`${name}\` is not a valid name of a header: use letters, digits and \`-\`.`);
+    return [name, line.slice(colon + 1).trim()];
   });
 }
 
@@ -116,8 +122,9 @@ function startForm(flow, started) {
   const target = () => `/function/${encodeURIComponent(flow)}${query.value.trim() ? `?${query.value.trim().replace(/^\?/, "")}` : ""}`;
   const asked = () => {
     const list = headersOf(headers.value);
-    if (type.value.trim() !== "") list.push(["Content-Type", type.value.trim()]);
-    if (Number(wait.value) > 0) list.push(["Prefer", `wait=${Number(wait.value)}`]);
+    const has = (name) => list.some(([other]) => other.toLowerCase() === name);
+    if (type.value.trim() !== "" && !has("content-type")) list.push(["Content-Type", type.value.trim()]);
+    if (Number(wait.value) > 0 && !has("prefer")) list.push(["Prefer", `wait=${Number(wait.value)}`]);
     return list;
   };
   const form = h("form", { class: "start" },

@@ -111,7 +111,7 @@ export function page(main, { signal }) {
 async function stateOf(name, signal) {
   const counts = async (status, since) => {
     const query = new URLSearchParams({ status, limit: COUNTED, ...since });
-    const list = await api.get(`${api.flowPath(name)}/requests?${query}`, signal);
+    const list = await api.getSoon(`${api.flowPath(name)}/requests?${query}`, signal);
     return { number: list.requests.length, isMore: list.cursor !== undefined };
   };
   try {

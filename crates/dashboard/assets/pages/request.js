@@ -19,6 +19,8 @@ const CALLS = 500;
 const QUEUE_EVERY = 2000;
 /** How long after the end lines may still come, in milliseconds. */
 const LAST_LINES = 15_000;
+/** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
+const CALM = 10_000;
 
 export function page(main, { words: [flow, id], signal }) {
   const path = api.requestPath(flow, id);
@@ -29,6 +31,7 @@ export function page(main, { words: [flow, id], signal }) {
   const trace = h("p", { class: "quiet", hidden: true });
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
+  const keys = h("p", { class: "quiet", hidden: true });
   const opened = parameters().get("place");
   const [places, updatePlaces] = timeline(opened, (place, of) => {
     if (place !== null || parameters().get("place") === of) setParameters({ place });
@@ -40,7 +43,7 @@ export function page(main, { words: [flow, id], signal }) {
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
+    why, now, keys, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -61,7 +64,9 @@ export function page(main, { words: [flow, id], signal }) {
     if (latest) colour(latest);
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
-  const again = live(signal, 1000, async () => {
+  let calmUntil = 0;
+  const look = live(signal, 1000, async () => {
+    if (performance.now() < calmUntil) return;
     let request;
     try {
       request = await api.get(path, signal);
@@ -84,6 +89,8 @@ export function page(main, { words: [flow, id], signal }) {
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
     showNow(request);
     showTrace(request);
+    keys.hidden = !request.keys?.length;
+    putIfNew(keys, request.keys ?? [], (all = request.keys ?? []) => [`Search ${all.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, all.join(", "))]);
     putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
     updatePlaces(request, queue?.calls, lines);
     colour(request);
@@ -102,7 +109,12 @@ export function page(main, { words: [flow, id], signal }) {
       await showLog();
       updatePlaces(request, queue?.calls, lines);
     }
+    calmUntil = isOver ? performance.now() + CALM : 0;
   });
+  const again = () => {
+    calmUntil = 0;
+    look();
+  };
 
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {

@@ -49,6 +49,8 @@ export function makeRow({ flow, id }, chosen, changed) {
     chosen ? where : null);
   row.where = (text) => { setText(where, text); where.title = text; };
   row.bring = (item) => {
+    // What was said about another status is no longer true.
+    if (row.item && row.item.status !== item.status) { row.where(""); row.toldOf = undefined; row.askedAt = undefined; }
     row.item = item;
     updateChip(status, item.status);
     updateWhen(began, item.started_ms);
@@ -89,6 +91,7 @@ export function page(main, { signal }) {
   element.hidden = true;
 
   let listed = [];
+  let isMore = false;
   let known = [];
 
   function readFilters() {
@@ -136,7 +139,13 @@ export function page(main, { signal }) {
     const known = new Set(listed.map(keyOf));
     const isNew = (item) => !known.has(keyOf(item)) && item.started_ms >= listed[0].started_ms;
     const waiting = new Set(isReading ? wanted.filter(isNew) : []);
-    listed = wanted.filter((item) => !waiting.has(item));
+    const kept = new Set(wanted.map(keyOf));
+    // New ones push the oldest off the page. Those that are being read stay, until more is asked for.
+    const last = wanted.at(-1)?.started_ms ?? -Infinity;
+    const pushed = isReading && isMore ? listed.filter((item) => !kept.has(keyOf(item)) && item.started_ms <= last) : [];
+    listed = [...wanted.filter((item) => !waiting.has(item)), ...pushed];
+    for (const key of chosen.keys()) if (!listed.some((item) => keyOf(item) === key)) chosen.delete(key);
+    if (waiting.size > 0) shown = Math.min(MOST, Math.max(shown, listed.length + waiting.size));
     newer.hidden = waiting.size === 0;
     setText(newer, `Show ${counted(waiting.size, "new request")}`);
     keyed(rows, listed, keyOf, (item) => makeRow(item, chosen, selected), (row, item) => row.bring(item));
@@ -144,6 +153,7 @@ export function page(main, { signal }) {
   }
 
   function showNewer() {
+    shown = PAGE;
     listed = [];
     draw();
     scrollTo(0, 0);
@@ -182,7 +192,10 @@ export function page(main, { signal }) {
       const { flow, id, status } = row.item;
       row.askedAt = performance.now();
       try {
-        row.where(whereIs(await api.get(api.requestPath(flow, id), signal)));
+        const where = whereIs(await api.getSoon(api.requestPath(flow, id), signal));
+        // It may have changed meanwhile.
+        if (row.item.status !== status) return;
+        row.where(where);
         row.toldOf = status;
       } catch (error) {
         // It may have expired meanwhile.
@@ -209,7 +222,7 @@ export function page(main, { signal }) {
     if (asked !== JSON.stringify(filters)) return;
     first.remove();
     // Beyond the oldest that is listed of a flow with more, other flows could be missing some in between.
-    const isMore = Object.keys(found.cursors).length > 0;
+    isMore = Object.keys(found.cursors).length > 0;
     items = isMore ? found.requests.slice(0, shown) : found.requests;
     draw();
     element.hidden = listed.length === 0;
