@@ -17,7 +17,8 @@ use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
 /// How many clients get events, for each arm. The first arm is the floor.
-const STREAMS: [(usize, &str); 3] = [(0, "nobody gets events"), (1, "1 client gets events"), (10, "10 clients get events")];
+const STREAMS: [(usize, &str); 3] =
+    [(0, "nobody gets events"), (1, "1 client gets events"), (10, "10 clients get events")];
 const CLIENTS: usize = 8;
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
@@ -69,7 +70,12 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         noise(&spreads),
     ];
     let rows = rows.collect();
-    Ok(Report { title: "events: a call through the local gateway while clients get events".to_owned(), tables: vec![table], notes, rows })
+    Ok(Report {
+        title: "events: a call through the local gateway while clients get events".to_owned(),
+        tables: vec![table],
+        notes,
+        rows,
+    })
 }
 
 /// Asks for events.

@@ -91,10 +91,15 @@ pub fn is_local<B>(request: &Request<B>) -> bool {
 }
 
 /// Whether a browser says that a page of another site sends the request. Such a page cannot read the answer, but the request still
-/// has its effect.
+/// has its effect. Browsers leave out `Sec-Fetch-Site` at most addresses without TLS, but not the `Origin` of other sites.
 #[must_use]
 pub fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let is_here = |origin: &HeaderValue| {
+        let (_, address) = origin.to_str().ok()?.split_once("://")?;
+        headers.get(HOST).map(|host| host.as_bytes() == address.as_bytes())
+    };
     headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none")
+        || headers.get_all(ORIGIN).iter().any(|origin| is_here(origin) != Some(true))
 }
 
 /// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
@@ -129,5 +134,22 @@ mod tests {
         let absolute = |uri: &str, host: &str| Request::builder().uri(uri).header(HOST, host).body(()).unwrap();
         assert!(is_local(&absolute("http://LOCALHOST:1/system/info", "evil.example")));
         assert!(!is_local(&absolute("http://evil.example/system/info", "localhost")));
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_known_by_its_origin_too() {
+        let is_other = |headers: &[(&str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+            }
+            is_of_another_site(&map)
+        };
+        let host = ("host", "127.0.0.1:8080");
+        assert!(!is_other(&[host]), "a program");
+        assert!(!is_other(&[host, ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "same-origin")]));
+        assert!(is_other(&[host, ("origin", "http://evil.example")]));
+        assert!(is_other(&[host, ("origin", "null")]));
+        assert!(is_other(&[host, ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]));
     }
 }

@@ -1,7 +1,7 @@
 //! A gateway for tests, with functions, callback URLs and a queue in memory.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const LARGEST: u64 = 1 << 30;
 const ATTEMPTS: u32 = 50;
 /// How long the queue waits between attempts. It is short, so that tests do not wait for it.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
+/// How long a crash waits until the requests of a test are answered.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How many envelopes are delivered at once, half of them of one flow. More would need more sockets than many shells
 /// allow.
 const WORKERS: usize = 128;
@@ -53,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) deliveries: Mutex<Vec<StatusCode>>,
     /// The flow function crashes when this function is called.
     pub(crate) crash_at: Mutex<Option<String>>,
+    /// How many requests of the test have no answer yet.
+    unanswered: AtomicUsize,
     /// Functions whose calls are held back, until what each of them has is cancelled.
     held: Mutex<HashMap<String, CancellationToken>>,
     pub(crate) flow: Mutex<Option<Arc<FlowProcess>>>,
@@ -80,13 +84,40 @@ impl Default for Gateway {
             twice: AtomicBool::new(false),
             deliveries: Mutex::default(),
             crash_at: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
             held: Mutex::default(),
             flow: Mutex::default(),
         }
     }
 }
 
+/// A request of the test that has no answer yet.
+pub(crate) struct Unanswered<'a>(&'a Gateway);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.unanswered.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+    }
+}
+
 impl Gateway {
+    pub(crate) fn unanswered(&self) -> Unanswered<'_> {
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        Unanswered(self)
+    }
+
+    /// Waits a moment until the requests of the test are answered. A crash in a later phase would otherwise cut off the answer that
+    /// a request was accepted, if that is still on its way. A request whose own phase crashes has no answer, however.
+    async fn until_answered(&self) {
+        let all = async {
+            while self.unanswered.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(ANSWERED_WITHIN, all).await;
+    }
+
     pub(crate) fn router(self: &Arc<Gateway>) -> Router {
         Router::new()
             .route("/function/{name}", any(function))
@@ -213,6 +244,7 @@ async fn function(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
     gateway.record(&name, &call);
     let crashes = lock(&gateway.crash_at).take_if(|at| *at == name).is_some();
     if crashes {
+        gateway.until_answered().await;
         let flow = lock(&gateway.flow).clone();
         if let Some(flow) = flow {
             tokio::task::spawn_blocking(move || flow.crash())

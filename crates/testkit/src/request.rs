@@ -94,6 +94,7 @@ impl<'a> Request<'a> {
         }
         *request.uri_mut() = url.parse().expect("the path and the query should make a valid URL");
         *request.headers_mut() = self.headers;
+        let _unanswered = self.kit.gateway.unanswered();
         let exchange = async {
             let response =
                 self.kit.flow.client().send(request).await.unwrap_or_else(|error| {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::payload::Payload;
@@ -131,7 +131,7 @@ fn collect(secret: &RawValue, values: &mut Vec<String>) {
     match Node::of(secret) {
         Node::Object(fields) => fields.iter().for_each(|(_, value)| collect(value, values)),
         Node::Array(elements) => elements.iter().for_each(|value| collect(value, values)),
-        Node::Other => match secret.get().trim() {
+        Node::Other | Node::Unreadable => match secret.get().trim() {
             "null" | "true" | "false" => {}
             text => {
                 if let Ok(value) = serde_json::from_str::<String>(text) {
@@ -174,6 +174,11 @@ fn mask(raw: &RawValue, paths: &[&[String]], shown: &mut String, secret: &mut im
             shown.push_str(if elements.is_empty() { "[]" } else { "]" });
         }
         Node::Other => shown.push_str(raw.get()),
+        // It is not known where the secrets are in it.
+        Node::Unreadable => {
+            secret(raw);
+            shown.extend(["\"", SECRET, "\""]);
+        }
     }
 }
 
@@ -182,12 +187,43 @@ enum Node<'a> {
     Object(Vec<(Cow<'a, str>, &'a RawValue)>),
     Array(Vec<&'a RawValue>),
     Other,
+    /// An object or array that cannot be taken apart.
+    Unreadable,
 }
 
 impl<'a> Node<'a> {
     fn of(raw: &'a RawValue) -> Node<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-        deserializer.deserialize_any(NodeVisitor).unwrap_or(Node::Other)
+        let is_nested = raw.get().trim_start().starts_with(['{', '[']);
+        let other = if is_nested { Node::Unreadable } else { Node::Other };
+        deserializer.deserialize_any(NodeVisitor).unwrap_or(other)
+    }
+}
+
+/// The name of a field. Half of a surrogate pair is not a character, but some programs write it; it is replaced.
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_bytes(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(Name(name.to_owned()))
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+        Ok(Name(String::from_utf8_lossy(name).into_owned()))
     }
 }
 
@@ -202,7 +238,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
         let mut fields = Vec::new();
-        while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+        while let Some((Name(name), value)) = map.next_entry::<Name, &'de RawValue>()? {
             fields.push((Cow::Owned(name), value));
         }
         Ok(Node::Object(fields))
@@ -290,5 +326,14 @@ mod tests {
         let mut secrets = Secrets::default();
         secrets.add_header("X-Api-Key");
         assert!(secrets.is_secret_header("x-api-key") && !secrets.is_secret_header("x-api") && !secrets.is_empty());
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_hides_no_secret() {
+        let payload = r#"{"card":{"number":"4222000022","\udc00":1},"\ud800":1}"#;
+        let masked = shown(&["/card/number"], payload);
+        assert!(!masked.contains("4222") && masked.contains(SECRET), "{masked}");
+        let values = secrets(&["/card/number"]).values(&Payload::new(payload).with_content_type("application/json"));
+        assert_eq!(values, ["4222000022"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use faasflow_core::definition::masked_text;
 use faasflow_core::envelope::Carried;
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::handler::BoxFuture;
@@ -112,7 +113,15 @@ impl Instance {
             Shown::Answer => {
                 let value = manager.get(scope, FailedAnswer::key(place).as_str()).await?;
                 match value.as_ref().and_then(FailedAnswer::decode) {
-                    Some(answer) => Ok(shelves.masked(&answer.body)),
+                    Some(answer) => {
+                        // A function may repeat in its answer what it was sent.
+                        let sent = match input {
+                            Input::Carried(carried) => shelves.taken(carried).await?,
+                            _ => shelves.taken(opened.first.payload).await?,
+                        };
+                        let values = self.flow.secrets().values(&sent);
+                        Ok(without(&shelves.masked(&answer.body), &values))
+                    }
                     None => {
                         let why = format!(
                             "the place `{place}` did not fail because of an answer, or the answer was not kept"
@@ -125,12 +134,28 @@ impl Instance {
     }
 }
 
+/// A payload without these values, where it is text.
+fn without(payload: &Payload, values: &[String]) -> Payload {
+    match std::str::from_utf8(payload.bytes()) {
+        Ok(text) if !values.is_empty() => {
+            let masked = masked_text(text, values).into_owned();
+            Payload::new(masked).with_content_type_header(payload.content_type_header().cloned())
+        }
+        _ => payload.clone(),
+    }
+}
+
 impl Shelves<'_> {
     /// A payload as it may be shown to people.
     async fn fetch(&self, carried: Carried) -> Result<Payload, NotDone> {
+        Ok(self.masked(&self.taken(carried).await?))
+    }
+
+    /// A payload as it was stored.
+    async fn taken(&self, carried: Carried) -> Result<Payload, NotDone> {
         let observers = Observers::for_request(self.info.id.clone(), &self.instance.metrics);
         match self.instance.take(carried, &self.info, Some(self.manager), &observers).await {
-            Ok(payload) => Ok(self.masked(&payload)),
+            Ok(payload) => Ok(payload),
             Err(NoPayload::Unfit(_)) => Err(NotDone::NotThere("the payload is no longer kept".to_owned())),
             Err(NoPayload::Outage(outage)) => Err(NotDone::Outage(outage)),
             Err(NoPayload::Failed(error)) => Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}")))),
