@@ -73,7 +73,7 @@ async fn a_payload_that_is_not_there_is_refused_with_the_reason() {
         ("q/answer?place=1", 404, "FF0418", "did not fail because of an answer"),
         ("q/output", 400, "FF0418", "`place` must be a place"),
         ("q/input?place=01", 400, "FF0418", "`place` must be a place"),
-        ("q/input?palce=1", 400, "FF0418", "palce"),
+        ("q/input?placing=1", 400, "FF0418", "placing"),
         ("unknown/input", 404, "FF0416", "knows no request"),
     ] {
         let (found, told, reason) = refusal(&kit, target).await;
