@@ -87,9 +87,9 @@ faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT
 TEXT
 }
 
-# Crates that do little for a request, so that they may be small rather than fast.
-small='brotli-decompressor chrono combine faasflow-otlp faasflow-state h2 hyper-rustls idna object_store prometheus quick-xml
-    redis rustls rustls-webpki ruzstd url'
+# Crates that do little for a request, so that they may be small rather than fast. `faasflow-runtime` does more, but it is the largest.
+small='brotli-decompressor chrono combine faasflow-otlp faasflow-runtime faasflow-state h2 hyper-rustls idna object_store prometheus
+    quick-xml redis rustls rustls-webpki ruzstd url'
 
 # Runs cargo in the release profile, with the crates above optimized for size. Cargo warns about a crate that is not there.
 cargo_release() {
