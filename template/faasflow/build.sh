@@ -61,7 +61,8 @@ CARGO_PROFILE_RELEASE_LTO=${LTO:-${CARGO_PROFILE_RELEASE_LTO:-off}}
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-1}
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
-CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-2}
+if [ "$CARGO_PROFILE_RELEASE_LTO" = fat ]; then level=3; else level=2; fi
+CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-$level}
 export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \
     CARGO_PROFILE_RELEASE_PANIC CARGO_PROFILE_RELEASE_OPT_LEVEL
 # Tests are compiled once and thrown away, so debug information and incremental builds would only cost time.
@@ -87,9 +88,11 @@ faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT
 TEXT
 }
 
-# Crates that do little for a request, so that they may be small rather than fast. `faasflow-runtime` does more, but it is the largest.
+# Without LTO, these crates are small rather than fast. Most of them do little for a request. `faasflow-runtime` does more, but it is
+# the largest.
 small='brotli-decompressor chrono combine faasflow-otlp faasflow-runtime faasflow-state h2 hyper-rustls idna object_store prometheus
     quick-xml redis rustls rustls-webpki ruzstd url'
+if [ "$CARGO_PROFILE_RELEASE_LTO" = fat ]; then small=; fi
 
 # Runs cargo in the release profile, with the crates above optimized for size. Cargo warns about a crate that is not there.
 cargo_release() {

@@ -77,7 +77,7 @@ pub struct CallCounts {
     pub function: String,
     /// How many have ended. Each attempt counts.
     pub calls: u64,
-    /// How many of them failed: the status was 400 or above. Callers that went away (499) do not count.
+    /// How many of them failed, which means that the status was 400 or above. A call whose caller went away (499) does not count.
     pub failures: u64,
     /// How many are in progress.
     pub in_progress: u64,

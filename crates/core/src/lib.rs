@@ -29,6 +29,7 @@ mod report;
 mod response;
 mod unreadable;
 mod unseen;
+mod unset;
 
 pub use chain::chain;
 pub use code::Code;

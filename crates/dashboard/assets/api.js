@@ -15,11 +15,11 @@ export class Away extends Error {}
 /** Whether the gateway did not answer at all. */
 export const isAway = (error) => !(error instanceof Refused) && error.name !== "AbortError";
 
-/** What to say about an error. */
-export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
-
 /** What to say if the gateway did not answer. */
 export const awayWords = (error) => (error instanceof Away ? `${error.message[0].toUpperCase()}${error.message.slice(1)}.` : "The gateway does not answer.");
+
+/** What to say about an error. */
+export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
 
 // `faasflow ui` answers 502 with one of these codes if no gateway answers, or none that it can use.
 const NOT_REACHED = ["FF0901", "FF0902", "FF0903", "FF0904"];
@@ -65,6 +65,18 @@ export async function get(path, signal) {
   return (await send(path, { signal })).json();
 }
 
+/** The same for what a page asks for only once: if the gateway does not answer, it is asked again. */
+export async function getOnce(path, signal) {
+  for (;;) {
+    try {
+      return await get(path, signal);
+    } catch (error) {
+      if (!isAway(error) || signal.aborted) throw error;
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
+}
+
 // How long one of several flows may take to answer, and for how long one that did not is not asked again, in milliseconds.
 const PATIENCE = 3000;
 const LEFT_ALONE = 20_000;
@@ -93,18 +105,6 @@ export async function getSoon(path, signal) {
 
 /** The answer of a path. A refusal is an error. */
 export const ask = (path, signal) => send(path, { signal });
-
-/** The same for what a page asks for only once: if the gateway does not answer, it is asked again. */
-export async function getOnce(path, signal) {
-  for (;;) {
-    try {
-      return await get(path, signal);
-    } catch (error) {
-      if (!isAway(error) || signal.aborted) throw error;
-      await new Promise((done) => setTimeout(done, 2000));
-    }
-  }
-}
 
 /** The answer itself, whatever its status. */
 export const open = (path, options) => fetch(whole(path), { redirect: "error", ...options });

@@ -16,7 +16,7 @@ const clock = (ms) => {
  * A chart with this name. `bring(at, all, bad)` shows the figures of the last minutes, of which the last one is that of the time `at`; `bad` says
  * how many of them failed. `sum` is whether figures add up, as those of calls do and those of a depth do not.
  */
-export function chart(name, { sum = true, badWord = "failed" } = {}) {
+export function chart(name, { sum = true } = {}) {
   const now = h("span", { class: "chart-now" }, "–");
   const told = h("span", { class: "quiet" });
   const bars = Array.from({ length: MINUTES }, (_, index) => [
@@ -39,7 +39,7 @@ export function chart(name, { sum = true, badWord = "failed" } = {}) {
     const whole = all.reduce((whole, one) => whole + one, 0);
     if (most === 0) return "none in the last hour";
     const figures = sum ? `${count(whole)} in the last hour` : `at most ${count(most)} in the last hour`;
-    return failed > 0 ? `${figures}, ${count(failed)} ${badWord}` : figures;
+    return failed > 0 ? `${figures}, ${count(failed)} failed` : figures;
   }
 
   function tell() {
@@ -52,7 +52,7 @@ export function chart(name, { sum = true, badWord = "failed" } = {}) {
       told.classList.toggle("bad", bad.some((one) => one > 0));
     } else {
       pointed.setAttribute("x", pointedAt * WIDTH - 0.5);
-      const failed = bad[pointedAt] > 0 ? `, ${count(bad[pointedAt])} ${badWord}` : "";
+      const failed = bad[pointedAt] > 0 ? `, ${count(bad[pointedAt])} failed` : "";
       put(told, `${clock(at - (MINUTES - 1 - pointedAt) * 60_000)}: ${count(all[pointedAt])}${failed}`);
     }
     picture.setAttribute("aria-label", `${name}: ${count(all[MINUTES - 1])} in this minute, ${summary()}`);

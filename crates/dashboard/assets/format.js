@@ -76,5 +76,8 @@ export const isOpen = (place) => ["waiting", "running", "retrying"].includes(pla
 /** The names of steps, without the marks that they have in messages. */
 export const steps = (place) => place.steps.map((name) => name.replaceAll("`", "")).join(", ") || `phase ${place.phase}, without steps`;
 
+/** A place as people name it: where it is, its steps, and the label of its item. */
+export const nameOf = (place) => (place.path.length > 0 ? `${within(place.path)} › ` : "") + steps(place) + (place.label ? ` (${place.label})` : "");
+
 /** A word for a shell, in quotes if it needs any. */
 export const shellWord = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

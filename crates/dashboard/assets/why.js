@@ -1,6 +1,6 @@
 // Where a request is now, and why it does not go on, in sentences.
 
-import { count, counted, duration, isOpen, steps, within } from "./format.js";
+import { count, counted, duration, isOpen, nameOf } from "./format.js";
 import { membersInWords } from "./place.js";
 import { callOf } from "./timeline.js";
 
@@ -8,8 +8,6 @@ import { callOf } from "./timeline.js";
 const TOLD = 3;
 /** After this time without anything, a request may be lost, in milliseconds. */
 const LONG = 60_000;
-
-const nameOf = (place) => (place.path.length > 0 ? `${within(place.path)} › ${steps(place)}` : steps(place));
 
 /**
  * Sentences about what a request that has not ended is waiting for. `queue` has the calls in the queue, whether they are all that there

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use faasflow_admin::{PAGE_TOKEN_HEADER, PageToken};
-use http::header::{CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{HOST, HeaderName, ORIGIN};
 use http::uri::Authority;
 use http::{Method, Request};
 use subtle::ConstantTimeEq as _;
@@ -55,21 +55,8 @@ impl OwnPages {
     /// make its own name lead to the server (DNS rebinding). A browser has no password for such a name.
     #[must_use]
     pub fn is_own_origin<B>(&self, request: &Request<B>) -> bool {
-        let headers = request.headers();
-        let mut origins = headers.get_all(ORIGIN).iter();
-        let is_same = match (origins.next(), origins.next()) {
-            (None, _) => true,
-            (Some(origin), None) => {
-                let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-                match (origin, host(request)) {
-                    (Some(("http" | "https", origin)), Some(host)) => origin.eq_ignore_ascii_case(host),
-                    _ => false,
-                }
-            }
-            _ => false,
-        };
-        let is_sent_by_it = headers.get(SEC_FETCH_SITE).is_none_or(|site| site == "same-origin");
-        is_same && is_sent_by_it && (self.has_password || is_local(request))
+        let mut sites = request.headers().get_all(SEC_FETCH_SITE).iter();
+        is_same_origin(request) && sites.all(|site| site == "same-origin") && (self.has_password || is_local(request))
     }
 }
 
@@ -93,19 +80,23 @@ pub fn is_local<B>(request: &Request<B>) -> bool {
 /// Whether a browser says that a page of another site sends the request. Such a page cannot read the answer, but the request still
 /// has its effect. Browsers leave out `Sec-Fetch-Site` at most addresses without TLS, but not the `Origin` of other sites.
 #[must_use]
-pub fn is_of_another_site(headers: &HeaderMap) -> bool {
-    let is_here = |origin: &HeaderValue| {
-        let (_, address) = origin.to_str().ok()?.split_once("://")?;
-        headers.get(HOST).map(|host| host.as_bytes() == address.as_bytes())
-    };
-    headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none")
-        || headers.get_all(ORIGIN).iter().any(|origin| is_here(origin) != Some(true))
+pub fn is_of_another_site<B>(request: &Request<B>) -> bool {
+    let mut sites = request.headers().get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site != "same-origin" && site != "none") || !is_same_origin(request)
 }
 
-/// Keeps browsers from executing what a flow answers, such as a result that is HTML: it has the origin of the dashboard.
-pub fn forbid_scripts(answer: &mut HeaderMap) {
-    answer.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    answer.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// Whether the page that `Origin` names, if any, is at the address to which the request is sent.
+fn is_same_origin<B>(request: &Request<B>) -> bool {
+    let mut origins = request.headers().get_all(ORIGIN).iter();
+    let origin = match (origins.next(), origins.next()) {
+        (None, _) => return true,
+        (Some(origin), None) => origin.to_str().ok().and_then(|origin| origin.split_once("://")),
+        _ => return false,
+    };
+    match (origin, host(request)) {
+        (Some(("http" | "https", origin)), Some(host)) => origin.eq_ignore_ascii_case(host),
+        _ => false,
+    }
 }
 
 /// The name and the port by which a request names this server. A name in the target takes precedence over `Host` (RFC 9112,
@@ -139,11 +130,9 @@ mod tests {
     #[test]
     fn a_page_of_another_site_is_known_by_its_origin_too() {
         let is_other = |headers: &[(&str, &str)]| {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
-            }
-            is_of_another_site(&map)
+            let request =
+                headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+            is_of_another_site(&request.body(()).unwrap())
         };
         let host = ("host", "127.0.0.1:8080");
         assert!(!is_other(&[host]), "a program");

@@ -18,7 +18,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 
-pub use access::{OwnPages, forbid_scripts, is_change_by_page, is_local, is_of_another_site};
+pub use access::{OwnPages, is_change_by_page, is_local, is_of_another_site};
 use assets::Asset;
 
 /// The path of the first page.

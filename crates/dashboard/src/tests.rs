@@ -72,6 +72,7 @@ fn all_files_together_are_small() {
         packed.write_all(asset.bytes).unwrap();
         all += packed.finish().unwrap().len();
     }
+    println!("{all} bytes compressed");
     assert!(all < 150_000, "{all} bytes compressed");
 }
 

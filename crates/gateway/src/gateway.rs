@@ -209,7 +209,7 @@ impl GatewayOptions {
                 let (flow, id) = (&scope.function, &scope.request);
                 match news {
                     RequestNews::Begun => monitor.request_began(flow, id),
-                    RequestNews::Changed(status) => monitor.request_changed(flow, id, status),
+                    RequestNews::Changed(status) => monitor.request_changed(flow, id, Some(status)),
                     RequestNews::Ended(status) => monitor.request_ended(flow, id, status),
                 }
             }

@@ -192,26 +192,19 @@ impl Monitor {
     /// Counts a request of a flow that has begun, as the store has recorded.
     pub(crate) fn request_began(&self, flow: &str, id: &str) {
         of(&self.0.flows, flow).1.began(minute(now_ms()));
-        self.request_changed(flow, id, Status::Running);
+        self.request_changed(flow, id, Some(Status::Running));
     }
 
     /// Counts a request of a flow that has ended.
     pub(crate) fn request_ended(&self, flow: &str, id: &str, status: Status) {
         of(&self.0.flows, flow).1.ended(minute(now_ms()), status == Status::Failure);
-        self.request_changed(flow, id, status);
+        self.request_changed(flow, id, Some(status));
     }
 
-    /// Tells that a request of a flow has another status.
-    pub(crate) fn request_changed(&self, flow: &str, id: &str, status: Status) {
+    /// Tells that a request of a flow has changed. Its status is not known if another store remembers it.
+    pub(crate) fn request_changed(&self, flow: &str, id: &str, status: Option<Status>) {
         if self.0.feed.is_watched() {
-            self.0.samples.changed(flow, id, Some(to_admin(status)));
-        }
-    }
-
-    /// Tells that a request was changed through the API. If the gateway's store does not remember it, nothing else would tell.
-    pub(crate) fn touched(&self, flow: &str, id: &str) {
-        if self.0.feed.is_watched() {
-            self.0.samples.changed(flow, id, None);
+            self.0.samples.changed(flow, id, status.map(to_admin));
         }
     }
 

@@ -58,6 +58,12 @@ pub(crate) struct FlowApi<'a> {
     way: Way,
 }
 
+/// Whether a function can have this name, so that it can be a part of a path. It may have a namespace, as in `upload.dev`.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !["", ".", ".."].contains(&name) && name.bytes().all(is_part)
+}
+
 impl<'a> FlowApi<'a> {
     /// With a key, requests are signed with it and go to the flow; otherwise, the local gateway signs them.
     pub(crate) fn new(client: &'a Client, keys: Option<impl Into<Arc<Keys>>>) -> FlowApi<'a> {
@@ -89,7 +95,8 @@ impl<'a> FlowApi<'a> {
         let has_key = |function: &FunctionStatus| {
             function.secrets.as_ref().is_some_and(|secrets| secrets.iter().any(|secret| secret == HMAC_SECRET))
         };
-        Ok((Kind::OpenFaas, functions.into_iter().filter(has_key).map(|function| function.name).collect()))
+        let flows = functions.into_iter().filter(|function| has_key(function) && is_name(&function.name));
+        Ok((Kind::OpenFaas, flows.map(|function| function.name).collect()))
     }
 
     /// Sends a request. `target` is what comes after `/_` in the path of the flow, with the query.

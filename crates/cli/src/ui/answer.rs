@@ -3,8 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code;
-use faasflow_dashboard::forbid_scripts;
-use faasflow_http::refusal;
+use faasflow_http::{forbid_scripts, refusal};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;

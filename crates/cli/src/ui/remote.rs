@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(5);
 /// How long a function that is no flow is not asked again. A flow may be deployed under its name.
 const ASKED_AGAIN: Duration = Duration::from_secs(60);
+/// The same for one that did not answer. Meanwhile, it counts as a flow.
+const SILENT: Duration = Duration::from_secs(20);
 /// How many bytes of an error of the gateway are read at most.
 const ERROR_BODY: u64 = 64 << 10;
 
@@ -34,8 +36,8 @@ pub(super) struct Remote {
     keys: Option<Arc<Keys>>,
     /// What kind it was when it was asked last.
     kind: Mutex<Option<Kind>>,
-    /// The functions that were asked, and whether they are flows.
-    asked: Mutex<HashMap<String, (bool, Instant)>>,
+    /// The functions that were asked, whether they are flows, and until when that holds; `None` is for good.
+    asked: Mutex<HashMap<String, (bool, Option<Instant>)>>,
 }
 
 /// What can be seen of the gateway.
@@ -186,8 +188,8 @@ impl Remote {
     /// Whether a function is a flow, if that is known.
     fn known(&self, name: &str) -> Option<bool> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let (is_flow, at) = *asked.get(name)?;
-        (is_flow || at.elapsed() < ASKED_AGAIN).then_some(is_flow)
+        let (is_flow, until) = *asked.get(name)?;
+        until.is_none_or(|until| Instant::now() < until).then_some(is_flow)
     }
 
     /// Asks a function that may be a flow. One that cannot tell now counts as a flow.
@@ -197,16 +199,19 @@ impl Remote {
         }
         let api = self.api(kind);
         let asking = tokio::time::timeout(FIRST, api.send(Method::GET, name, "/requests?limit=1", None));
-        let Ok(Ok(answer)) = asking.await else { return true };
-        let is_flow = match api.read::<RequestList>(&answer, name, "list its requests") {
-            Ok(_) => true,
-            Err(failure) if is_no_flow(&failure) => false,
-            // Any other error of a flow has a code. If the gateway answers in its place, it may be about to start.
-            Err(_) if error_code(&answer.headers).is_some() && !is_own_answer(&answer.headers) => true,
-            Err(_) => return true,
+        let (is_flow, for_how_long) = match asking.await {
+            Ok(Ok(answer)) => match api.read::<RequestList>(&answer, name, "list its requests") {
+                Ok(_) => (true, None),
+                Err(failure) if is_no_flow(&failure) => (false, Some(ASKED_AGAIN)),
+                // Any other error of a flow has a code. If the gateway answers in its place, it may be about to start.
+                Err(_) if error_code(&answer.headers).is_some() && !is_own_answer(&answer.headers) => (true, None),
+                Err(_) => return true,
+            },
+            Ok(Err(_)) => return true,
+            Err(_) => (true, Some(SILENT)),
         };
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.insert(name.to_owned(), (is_flow, Instant::now()));
+        asked.insert(name.to_owned(), (is_flow, for_how_long.map(|time| Instant::now() + time)));
         is_flow
     }
 

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use super::answer::{absent, not_a_flow, passed_on, trouble};
 use super::remote::Remote;
 use crate::client::error_code;
-use crate::requests::api::Kind;
+use crate::requests::api::{Kind, is_name};
 
 /// Above the path of every function that is called.
 const FUNCTION: &str = "/function/{flow}";
@@ -190,12 +190,6 @@ fn of_flow(uri: &Uri) -> Option<(&str, String)> {
     Some((flow, format!("/{rest}{query}")))
 }
 
-/// Whether a function can have this name.
-fn is_name(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !["", ".", ".."].contains(&name) && name.bytes().all(is_part)
-}
-
 fn for_flow(sent: &HeaderMap) -> HeaderMap {
     let kept = |name: &'static str| Some((HeaderName::from_static(name), sent.get(name)?.clone()));
     REQUEST_HEADERS.into_iter().filter_map(kept).collect()
@@ -230,8 +224,8 @@ async fn unsigned(remote: &Remote, flow: &str, answer: http::Response<Incoming>)
 /// The picture of a flow, which describes itself.
 async fn draw(State(remote): State<Arc<Remote>>, Path(flow): Path<String>) -> Response {
     match remote.is_flow(&flow).await {
-        Ok(true) if is_name(&flow) => {}
-        Ok(_) => return not_a_flow(&flow),
+        Ok(true) => {}
+        Ok(false) => return not_a_flow(&flow),
         Err(failure) => return trouble(&failure),
     }
     let target = format!("/function/{flow}/_/flow");
@@ -293,7 +287,7 @@ async fn monitor(State(remote): State<Arc<Remote>>, request: Request) -> Respons
 
 /// What happens, as long as the page listens. Without events, pages ask for changes every two seconds.
 async fn events(State(remote): State<Arc<Remote>>, request: Request) -> Response {
-    if is_of_another_site(request.headers()) {
+    if is_of_another_site(&request) {
         return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, "only the pages of `faasflow ui` get events");
     }
     of_local_gateway(&remote, request, NO_FIGURES).await
@@ -326,8 +320,7 @@ async fn of_local_gateway(remote: &Remote, request: Request, none: &str) -> Resp
 /// Starts a request of a flow.
 async fn start(State(remote): State<Arc<Remote>>, Path(flow): Path<String>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let is_flow = if is_name(&flow) { remote.is_flow(&flow).await } else { Ok(false) };
-    match is_flow {
+    match remote.is_flow(&flow).await {
         Ok(true) => {}
         Ok(false) => {
             drain(&parts.headers, body).await;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Policy;
+use crate::unset::is_unset;
 
 /// The part of a token that only requests with branches have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,14 +75,9 @@ pub struct List {
     /// The number of items in each chunk except the last.
     pub per_chunk: u32,
     /// The generation of the request in which the list was split.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub generation: u32,
     /// How many labels are in each chunk of labels except the last; 0 if the items have no labels.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub labels_per_chunk: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }

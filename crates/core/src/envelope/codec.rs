@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{RequestId, RequestInfo, TraceContext};
 use crate::graph::{Fingerprint, MAX_SHAPE, Member, Place};
 use crate::state::{EmbeddedState, StateValue, ValueKind};
+use crate::unset::is_unset;
 
 use super::branch::{Branching, Origin, Terms};
 use super::carried::Carried;
@@ -69,12 +70,8 @@ struct Position {
     phase: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     path: Vec<Member>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     generation: u32,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]

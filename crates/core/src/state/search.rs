@@ -119,12 +119,11 @@ pub(crate) async fn add_search_key(
     key: &str,
 ) -> Result<()> {
     let add = |mut terms: SearchTerms| {
-        let is_known = terms.keys.iter().any(|known| known == key);
-        if !is_known && terms.keys.len() >= MAX_SEARCH_KEYS {
-            return Change::Refused;
-        }
-        if is_known {
+        if terms.keys.iter().any(|known| known == key) {
             return Change::Nothing;
+        }
+        if terms.keys.len() >= MAX_SEARCH_KEYS {
+            return Change::Refused;
         }
         terms.keys.push(key.to_owned());
         Change::To(terms)
@@ -170,8 +169,8 @@ async fn add_request(
             Err(error) => return Err(error),
         }
     }
-    // Very many requests get the same search key at this moment. No request waits or fails for that: a search still finds this one,
-    // because its search keys are its own.
+    // Very many requests get the same search key at this moment. No request waits or fails for that. A search still finds this one,
+    // because it reads the search keys of each request.
     Ok(())
 }
 

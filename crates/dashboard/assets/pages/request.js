@@ -89,8 +89,9 @@ export function page(main, { words: [flow, id], signal }) {
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
     showNow(request);
     showTrace(request);
-    keys.hidden = !request.keys?.length;
-    putIfNew(keys, request.keys ?? [], (all = request.keys ?? []) => [`Search ${all.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, all.join(", "))]);
+    const searchKeys = request.keys ?? [];
+    keys.hidden = searchKeys.length === 0;
+    putIfNew(keys, searchKeys, () => [`Search ${searchKeys.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, searchKeys.join(", "))]);
     putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
     updatePlaces(request, queue?.calls, lines);
     colour(request);

@@ -3,8 +3,9 @@
 import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
-import { counted, isEnd, isOpen, steps, within } from "../format.js";
+import { counted, isEnd, isOpen, nameOf } from "../format.js";
 import { live } from "../live.js";
+import { inWords } from "../place.js";
 import { button, chip, confirm, each, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
@@ -19,8 +20,7 @@ const WHERE = { name: "Now at, or why", class: "where" };
 
 /** Where a request is now; of one that has failed, why. */
 function whereIs(request) {
-  const nameOf = (place) => (place.path.length > 0 ? `${within(place.path)} › ${steps(place)}` : steps(place));
-  if (request.reason) return [request.reason.name, request.reason.text].filter(Boolean).join(": ");
+  if (request.reason) return inWords(request.reason);
   const open = request.places.filter(isOpen);
   // What does not go on as it should comes first.
   const [first] = [...open].sort((one, other) => (other.status === "retrying") - (one.status === "retrying"));

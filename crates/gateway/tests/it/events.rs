@@ -1,5 +1,6 @@
 //! What happens at the gateway, as events and as figures of the last hour.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -312,8 +313,8 @@ async fn requests_are_counted_once_however_often_they_are_recorded() {
 }
 
 /// A flow that calls `inner` twice for each request, as two steps; the second fails.
-async fn caller() -> (TestServer, std::sync::Arc<std::sync::Mutex<String>>) {
-    let gateway = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+async fn caller() -> (TestServer, Arc<Mutex<String>>) {
+    let gateway = Arc::new(Mutex::new(String::new()));
     let server = listen(axum::Router::new().fallback(any({
         let gateway = gateway.clone();
         move |request: axum::extract::Request| {

@@ -116,10 +116,9 @@ impl RequestLog {
     /// Writes a line. If the line is about an error, it has the error's code.
     #[inline]
     pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
-        let secrets = self.secrets();
-        match secrets.is_empty() {
-            true => self.write_as_it_is(level, code, text),
-            false => {
+        match self.known.secrets().met() {
+            None => self.write_as_it_is(level, code, text),
+            Some(secrets) => {
                 let masked = masked_text(&text.to_string(), &secrets).into_owned();
                 self.write_as_it_is(level, code, format_args!("{masked}"));
             }

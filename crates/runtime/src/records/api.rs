@@ -16,7 +16,7 @@ use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
 use faasflow_core::state::{ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, Status, search_key};
 use faasflow_core::{RequestId, duration, headers};
-use faasflow_http::{ReadBodyError, now_ms, read_body};
+use faasflow_http::{ReadBodyError, forbid_scripts, now_ms, read_body};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
 use super::search::newest;
-use super::tagged::{shown_only, tagged};
+use super::tagged::tagged;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
@@ -369,7 +369,7 @@ async fn result(
             }
         };
         Preference::applied(wait, response.headers_mut());
-        shown_only(response.headers_mut());
+        forbid_scripts(response.headers_mut());
         Ok(response)
     };
     answered_about(&id, answer.await)
@@ -407,7 +407,7 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
         let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);
         let mut response = Response::new(Body::from(payload.into_bytes()));
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        shown_only(response.headers_mut());
+        forbid_scripts(response.headers_mut());
         Ok(response)
     };
     answered_about(id, answer.await)

@@ -31,6 +31,16 @@ pub(super) struct Page {
     pub(super) after: Option<ListPosition>,
 }
 
+impl Page {
+    /// A page of these lines, of which there is one more than its limit if another page follows.
+    fn of(mut lines: Vec<Listed>, limit: usize, found: impl Fn() -> Option<api::Found>) -> Page {
+        let has_more = lines.len() > limit;
+        lines.truncate(limit);
+        let after = lines.last().filter(|_| has_more).map(position);
+        Page { lines: lines.into_iter().map(|line| (line, found())).collect(), after }
+    }
+}
+
 /// A text that requests are searched for, and the text in lower case.
 struct Wanted<'a> {
     text: &'a str,
@@ -52,12 +62,8 @@ impl Instance {
         query: &ListQuery,
     ) -> Result<Page, StateError> {
         let found = requests_with_key(manager, &self.name, key).await?;
-        let mut lines = self.lines_of(manager, found, query, query.limit + 1).await?;
-        let has_more = lines.len() > query.limit;
-        lines.truncate(query.limit);
-        let after = lines.last().filter(|_| has_more).map(position);
-        let lines = lines.into_iter().map(|line| (line, Some(found_by(api::FoundBy::Key, key)))).collect();
-        Ok(Page { lines, after })
+        let lines = self.lines_of(manager, found, query, query.limit + 1).await?;
+        Ok(Page::of(lines, query.limit, || Some(found_by(api::FoundBy::Key, key))))
     }
 
     /// The requests of which the id, a search key or a label of an item contains this text, in upper or lower case. The first page
@@ -216,12 +222,8 @@ impl Instance {
 
 /// A page of the list.
 pub(super) async fn newest(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
-    let mut lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
-    let has_more = lines.len() > query.limit;
-    lines.truncate(query.limit);
-    let position = |last: &Listed| ListPosition { started_ms: last.started_ms, request: last.request.clone() };
-    let after = lines.last().filter(|_| has_more).map(position);
-    Ok(Page { lines: lines.into_iter().map(|line| (line, None)).collect(), after })
+    let lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
+    Ok(Page::of(lines, query.limit, || None))
 }
 
 /// The first label of a request that matches.

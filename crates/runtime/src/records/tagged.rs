@@ -1,12 +1,10 @@
-//! Answers of the API that browsers and caches know how to handle.
+//! The status of a request as an answer, with a tag by which a client can tell whether it has changed.
 
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use faasflow_admin as api;
 use http::StatusCode;
-use http::header::{
-    CONTENT_SECURITY_POLICY, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use sha2::{Digest as _, Sha256};
 
 /// The status as JSON, with its tag. A client that has it already is told so.
@@ -28,10 +26,4 @@ pub(super) fn tagged(status: StatusCode, told: &api::FlowRequest, asked: &Header
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
-}
-
-/// Lets no browser execute a result. It has the type that a caller or a function has given it, and the origin of the gateway.
-pub(super) fn shown_only(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

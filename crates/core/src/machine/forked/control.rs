@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::graph::Place;
 use crate::state::{Key, layout};
+use crate::unset::is_unset;
 
 use super::record::{decode, encode};
 
@@ -23,10 +24,10 @@ pub struct Control {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<String>,
     /// How often the request was paused.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pauses: u32,
     /// When it was last resumed or started again, in milliseconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub at_ms: u64,
     /// What somebody has to post who has resumed the request or started it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,10 +35,6 @@ pub struct Control {
     /// What a later version has decided.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
-}
-
-fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
-    *number == T::default()
 }
 
 /// From where a request was started again.

@@ -8,6 +8,7 @@ use crate::envelope::{Carried, Packed, Terms};
 use crate::graph::Place;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
+use crate::unset::is_unset;
 
 use super::ended::Ended;
 use super::times::Times;
@@ -54,15 +55,11 @@ pub(super) struct Over {
     pub(super) by: String,
     pub(super) outcome: String,
     /// When it ended, in milliseconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub(super) at_ms: u64,
     /// The key of the record that it ended with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<String>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Over {
@@ -95,11 +92,11 @@ struct Header {
     turn: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     span: Option<String>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     queued_ms: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     began_ms: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     done_ms: u64,
 }
 

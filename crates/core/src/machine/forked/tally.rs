@@ -5,17 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::definition::MemberOutcome;
 use crate::envelope::Terms;
 use crate::graph::{Composite, CompositeKind};
+use crate::unset::is_unset;
 
 use super::ended::Ended;
 
 /// The number of members of a graph or for-each that ended in each way, and whether that decides the join.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     done: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     failed: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     not_begun: u32,
     /// One [`letter`] for each branch of a graph. Empty for a for-each, which may have too many items.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -52,10 +53,6 @@ pub struct Members {
     pub failed: u32,
     /// Those that will not end any more, because they are not needed.
     pub stopped: u32,
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// The letters of [`Tally::branches`].

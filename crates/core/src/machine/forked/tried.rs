@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::Place;
 use crate::state::{Key, layout};
+use crate::unset::is_unset;
 
 use super::record::{decode, encode};
 
@@ -31,7 +32,7 @@ pub struct Tried {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// When it began, in milliseconds since the Unix epoch; 0 if that is not known because its process died.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_unset")]
     pub began_ms: u64,
     /// When it was given up, or when that was noticed.
     pub given_up_ms: u64,
@@ -39,11 +40,6 @@ pub struct Attempt {
     pub reason: String,
     /// The code of that reason.
     pub code: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Tried {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use faasflow_admin::{MOST_EVENT_STREAMS, SNAPSHOT_EVENT};
@@ -13,7 +13,7 @@ use faasflow_core::code;
 use faasflow_dashboard::is_of_another_site;
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +47,10 @@ pub(super) struct Resumed {
 pub(super) async fn events(
     State(source): State<Arc<EventSource>>,
     Parameters(Resumed { after }): Parameters<Resumed>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     // Another page could not read them, but it could take all places.
-    if is_of_another_site(&headers) {
+    if is_of_another_site(&request) {
         let text = "only the gateway's own pages, and programs that are not web pages, get events";
         return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text);
     }
@@ -59,7 +59,7 @@ pub(super) async fn events(
         return busy(format!("{MOST_EVENT_STREAMS} clients get events, and no more are possible: close one of them"));
     };
     // A browser that connects again has the same URL as before, but a newer id in the header.
-    let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).unwrap_or(&after);
+    let last = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).unwrap_or(&after);
     let next = monitor.feed().after(last);
     let news = monitor.feed().news();
     let stream = EventStream { monitor, next, has_begun: false, news, silent: source.silent.clone(), _open: open };

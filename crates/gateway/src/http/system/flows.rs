@@ -11,7 +11,7 @@ use faasflow_core::code;
 use faasflow_core::headers::{ERROR_CODE, SIGNATURE, SIGNED_AT};
 use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::signature::{Keys, api_request};
-use faasflow_dashboard::forbid_scripts;
+use faasflow_http::forbid_scripts;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 
@@ -65,7 +65,8 @@ pub(super) async fn forward(
         }
         Ok(answer) => {
             if let Some(id) = changes {
-                way.monitor.touched(&function.spec.name, &id);
+                // Nothing else tells, if another store remembers the request.
+                way.monitor.request_changed(&function.spec.name, &id, None);
             }
             harmless(answer)
         }
