@@ -52,3 +52,4 @@ pub use payload::{FromPayload, IntoPayload, Json, Payload};
 pub use report::{Problem, Report};
 pub use response::CallResponse;
 pub use unreadable::Unreadable;
+pub use unseen::is_unseen;

@@ -4,6 +4,7 @@ use faasflow_core::Complete;
 use faasflow_core::description::{
     ActionDescription, BranchDescription, CompositeDescription, Description, StepDescription,
 };
+use faasflow_core::is_unseen;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A text for a step, without its number.
@@ -114,12 +115,9 @@ pub(crate) fn list(names: &[String]) -> String {
     })
 }
 
-/// Replaces characters that would break a line or control a terminal. Names in a description can contain any characters.
+/// Replaces characters that would break a line, control a terminal or hide something. Names in a description can contain any characters.
 pub(crate) fn clean(text: &str) -> String {
-    let is_plain = |c: char| {
-        !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
+    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// How many columns of a terminal a text takes.
@@ -165,5 +163,6 @@ mod tests {
     #[test]
     fn control_characters_are_replaced() {
         assert_eq!(clean("a\nb\x1b[31mc\u{202e}d"), "a\u{fffd}b\u{fffd}[31mc\u{fffd}d");
+        assert_eq!(clean("re\u{200b}size"), "re\u{fffd}size");
     }
 }

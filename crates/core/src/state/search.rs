@@ -83,7 +83,7 @@ pub fn search_key(text: &str) -> Result<&str> {
             format!("it has {length} bytes, and at most {MAX_SEARCH_KEY} are possible")
         }
         _ if key.chars().any(is_unseen) => {
-            "it has a control character, or one that changes the direction of the text".to_owned()
+            "it has a control character, or one that cannot be seen or changes the direction of the text".to_owned()
         }
         _ => return Ok(key),
     };

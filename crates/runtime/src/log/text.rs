@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-/// Escapes characters that could control a terminal, end the line or change the direction of the text, as in Rust string
-/// literals. The author of a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
+use faasflow_core::is_unseen;
+
+/// Escapes characters that could control a terminal, end the line or change the direction of the text, or that cannot be seen, as
+/// in Rust string literals. The author of a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if is_printable_ascii(text) || !text.contains(is_unsafe) {
@@ -23,12 +25,7 @@ pub(super) fn is_printable_ascii(text: &str) -> bool {
 }
 
 pub(super) fn is_unsafe(character: char) -> bool {
-    match character {
-        '\t' => false,
-        // Line and paragraph separators, and characters that change the direction of the text.
-        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        character => character.is_control(),
-    }
+    character != '\t' && is_unseen(character)
 }
 
 #[cfg(test)]
@@ -45,6 +42,7 @@ mod tests {
                 "a\u{2028}b\u{2029}c\u{202a}\u{202e}\u{2066}\u{2069}",
                 r"a\u{2028}b\u{2029}c\u{202a}\u{202e}\u{2066}\u{2069}",
             ),
+            ("a\u{200b}b\u{200f}c\u{feff}", r"a\u{200b}b\u{200f}c\u{feff}"),
         ] {
             assert_eq!(escaped(text), shown);
         }

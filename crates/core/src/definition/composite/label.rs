@@ -80,6 +80,7 @@ mod tests {
         assert_eq!(shown_label(" portrait.jpg\n").as_deref(), Some("portrait.jpg"));
         assert_eq!(shown_label("two\nlines\u{1b}[31m").as_deref(), Some("two lines [31m"));
         assert_eq!(shown_label("a\u{202e}gpj.exe").as_deref(), Some("a gpj.exe"));
+        assert_eq!(shown_label("\u{200b}\u{feff}"), None);
         assert_eq!(shown_label("naïve 写真").as_deref(), Some("naïve 写真"));
         for empty in ["", "  ", "\u{0}\n"] {
             assert_eq!(shown_label(empty), None, "{empty:?}");
