@@ -2,7 +2,7 @@
 //!
 //! A client has only the number of the event that it reads next. The events are kept once, for all clients, and only the latest ones.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const KEPT: usize = 512 << 10;
 /// How long events are still made after the last client has gone, so that it can go on where it was.
 const LINGER: Duration = Duration::from_secs(60);
+/// After how long a client that takes nothing loses its place, if another one needs it. Something is sent more often than that.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// Cloning is cheap.
 #[derive(Clone)]
@@ -37,7 +39,9 @@ struct Log {
     first: u64,
     events: VecDeque<Bytes>,
     bytes: usize,
-    clients: usize,
+    /// When each client was last ready for more. A client has a number, and later ones have higher numbers.
+    clients: BTreeMap<u64, Instant>,
+    next_client: u64,
     /// When the last client went, if there is none.
     alone_since: Option<Instant>,
 }
@@ -53,6 +57,12 @@ impl Log {
             self.bytes -= first.len();
         }
     }
+
+    /// Takes the place of the client that has been silent for longest, if it has been for long enough.
+    fn make_room(&mut self) -> bool {
+        let Some((&client, &last)) = self.clients.iter().min_by_key(|(_, last)| **last) else { return false };
+        last.elapsed() >= SILENCE && self.clients.remove(&client).is_some()
+    }
 }
 
 /// What has happened since an event.
@@ -66,13 +76,24 @@ pub(crate) enum Since {
 }
 
 /// A client. When it is dropped, there is room for another one.
-pub(crate) struct Open(Feed);
+pub(crate) struct Open {
+    feed: Feed,
+    client: u64,
+}
+
+impl Open {
+    /// Notes that the client is ready for more. Returns whether it still has its place.
+    pub(crate) fn is_ready(&self) -> bool {
+        let mut log = self.feed.lock();
+        log.clients.get_mut(&self.client).map(|last| *last = Instant::now()).is_some()
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut log = self.0.lock();
-        log.clients -= 1;
-        if log.clients == 0 {
+        let mut log = self.feed.lock();
+        log.clients.remove(&self.client);
+        if log.clients.is_empty() {
             log.alone_since = Some(Instant::now());
         }
     }
@@ -80,7 +101,14 @@ impl Drop for Open {
 
 impl Feed {
     pub(super) fn new() -> Feed {
-        let log = Log { first: 1, events: VecDeque::new(), bytes: 0, clients: 0, alone_since: None };
+        let log = Log {
+            first: 1,
+            events: VecDeque::new(),
+            bytes: 0,
+            clients: BTreeMap::new(),
+            next_client: 0,
+            alone_since: None,
+        };
         Feed(Arc::new(Shared {
             process: hex::encode(rand::random::<[u8; 4]>()),
             log: Mutex::new(log),
@@ -104,17 +132,19 @@ impl Feed {
         self.0.opened.notified().await;
     }
 
-    /// Lets another client read; `None` if there are too many.
+    /// Lets another client read; `None` if there are too many, and all of them read.
     pub(crate) fn open(&self) -> Option<Open> {
         let mut log = self.lock();
-        if log.clients >= MOST_EVENT_STREAMS {
+        if log.clients.len() >= MOST_EVENT_STREAMS && !log.make_room() {
             return None;
         }
-        log.clients += 1;
+        let client = log.next_client;
+        log.next_client += 1;
+        log.clients.insert(client, Instant::now());
         log.alone_since = None;
         self.0.is_watched.store(true, Ordering::Relaxed);
         self.0.opened.notify_one();
-        Some(Open(self.clone()))
+        Some(Open { feed: self.clone(), client })
     }
 
     /// Stops making events if nobody has read any for a while. Those who come back later begin anew.
@@ -278,5 +308,21 @@ mod tests {
         assert!(feed.open().is_none());
         open.pop();
         assert!(feed.open().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_loses_its_place_to_another_one() {
+        let feed = Feed::new();
+        let open: Vec<Open> = (0..MOST_EVENT_STREAMS).map(|_| feed.open().unwrap()).collect();
+        tokio::time::advance(SILENCE - Duration::from_secs(1)).await;
+        assert!(open[1..].iter().all(Open::is_ready));
+        assert!(feed.open().is_none());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let another = feed.open().expect("the first client has been silent");
+        assert!(!open[0].is_ready());
+        assert!(open[1..].iter().all(Open::is_ready) && another.is_ready());
+        assert!(feed.open().is_none());
+        drop(open);
+        assert_eq!(feed.lock().clients.len(), 1);
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn events(
     let last = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).unwrap_or(&after);
     let next = monitor.feed().after(last);
     let news = monitor.feed().news();
-    let stream = EventStream { monitor, next, has_begun: false, news, silent: source.silent.clone(), _open: open };
+    let stream = EventStream { monitor, next, has_begun: false, news, silent: source.silent.clone(), open };
     let events = stream::unfold(stream, async |mut stream| Some((stream.next().await?, stream)));
     let body = Body::from_stream(events.map(Ok::<_, Infallible>));
     ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")], body).into_response()
@@ -76,18 +76,18 @@ struct EventStream {
     has_begun: bool,
     news: watch::Receiver<u64>,
     silent: CancellationToken,
-    _open: Open,
+    open: Open,
 }
 
 impl EventStream {
-    /// The next bytes; `None` when the gateway stops.
+    /// The next bytes; `None` when the gateway stops, or if the client was silent for so long that another one has its place.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.has_begun {
             self.has_begun = true;
             return Some(Bytes::from_static(BEGIN));
         }
         loop {
-            if self.silent.is_cancelled() {
+            if self.silent.is_cancelled() || !self.open.is_ready() {
                 return None;
             }
             let Some(next) = self.next else { return Some(self.snapshot().await) };
@@ -133,8 +133,7 @@ mod tests {
         let (open, news) = (monitor.feed().open().unwrap(), monitor.feed().news());
         let silent = CancellationToken::new();
         let (of_client, next) = (silent.clone(), None);
-        let stream =
-            EventStream { monitor: monitor.clone(), next, has_begun: false, news, silent: of_client, _open: open };
+        let stream = EventStream { monitor: monitor.clone(), next, has_begun: false, news, silent: of_client, open };
         (stream, monitor, silent)
     }
 
