@@ -12,7 +12,7 @@
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
 # TESTS=1           builds the flow's tests in cargo's dev profile and runs them on this machine's processor
 #
-# LTO               `fat` for a smaller and faster program, which takes a minute more to link after each change (default: off)
+# LTO               `fat` for a program that needs less processor time, and takes a minute more to link after each change (default: off)
 #
 # CARGO_PROFILE_RELEASE_CODEGEN_UNITS, if set, is used: with 16, the build is faster and the program is larger.
 set -eu
