@@ -264,7 +264,7 @@ impl Behaviour for Troubled {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_goes_away_between_two_writes_delays_a_request_and_no_more() {
     for writes in [false, true] {
-        for at in ["result/", "member/", "entry/", "posted/", "decided/", "over@", "finished@"] {
+        for at in ["result/", "member/", "entry/", "posted/", "over@", "finished@"] {
             for times in [1, 40] {
                 let troubled = Troubled::new(at, writes);
                 let kit = start(nested().state(Store(troubled.clone()))).await;
@@ -281,6 +281,22 @@ async fn a_store_that_goes_away_between_two_writes_delays_a_request_and_no_more(
                 until(async || troubled.times.load(SeqCst) < times).await;
             }
         }
+    }
+}
+
+/// The same after a join that was decided while members were left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_after_an_early_join_delays_a_request_and_no_more() {
+    for (writes, times) in [(false, 1), (false, 40), (true, 1), (true, 40)] {
+        let troubled = Troubled::new("decided/", writes);
+        let items = ForEach::new(call("a")).at_most(1).complete(Complete::AtLeast(1));
+        let kit = start(Flow::builder().for_each(items).apply("d").state(Store(troubled.clone()))).await;
+        troubled.times.store(times, SeqCst);
+        let end = kit.request("[1,2,3]").send().await;
+        let case = format!("{times} times, writes: {writes}");
+        assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Success), "[1]"), "{case}");
+        assert_eq!(["a", "d"].map(|name| distinct_calls(&kit, name)), [1, 1], "{case}");
+        until(async || troubled.times.load(SeqCst) < times).await;
     }
 }
 

@@ -270,6 +270,19 @@ impl Walk<'_> {
         self.post(messages)
     }
 
+    /// Whether members may still be in progress after their join was decided. Usually the entry that decided it has been read.
+    pub(super) fn has_open_members(&mut self, composite: CompositeIndex) -> Step<bool> {
+        match &self.message.origin {
+            Origin::Join { entry: None, .. } => Ok(false),
+            Origin::Join { terms, entry: Some(number) } => {
+                let fork = self.fork_place(composite);
+                let entry = self.entry(composite, &fork, terms, *number)?;
+                Ok(entry.tally.open(terms) > 0)
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// The input of a join: the outcome of each member at the time when the join was decided.
     pub(super) fn join_input(&mut self, composite: CompositeIndex, terms: &Terms, entry: Option<u32>) -> Step<Input> {
         let fork = self.fork_place(composite);

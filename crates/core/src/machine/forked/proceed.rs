@@ -334,7 +334,9 @@ impl<'a> Walk<'a> {
     }
 
     fn follow(mut self, segment: &Segment, record: Record) -> End {
-        if let Some(composite) = segment.joins() {
+        if let Some(composite) = segment.joins()
+            && self.has_open_members(composite)?
+        {
             // The members that are still in progress are not needed.
             let fork = self.fork_place(composite);
             self.replay.create(&layout::decided(&fork), &encode(&()))?;

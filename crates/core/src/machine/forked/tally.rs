@@ -112,9 +112,13 @@ impl Tally {
         Members { waiting: all.saturating_sub(running + done + failed + stopped), ..members }
     }
 
+    /// How many members have not ended and can still end.
+    pub(super) fn open(&self, terms: &Terms) -> u32 {
+        terms.members.saturating_sub(self.done + self.failed + self.not_begun)
+    }
+
     fn decide(mut self, terms: &Terms) -> Tally {
-        let open = terms.members.saturating_sub(self.done + self.failed + self.not_begun);
-        let succeeds = terms.policy.decide(self.done, self.failed, open);
+        let succeeds = terms.policy.decide(self.done, self.failed, self.open(terms));
         self.verdict = succeeds.map(|succeeds| if succeeds { Verdict::Complete } else { Verdict::Failed });
         self
     }
