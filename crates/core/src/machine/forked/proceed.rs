@@ -70,12 +70,21 @@ impl<'a> Walk<'a> {
         let joins = place.forks().map(|fork| layout::decided(&fork));
         let of_phase = [layout::posted(place), key.clone()];
         let control = self.message.remembered.then(layout::control);
-        let keys =
-            std::iter::once(layout::over(place.generation())).chain(joins).chain(of_phase).chain(control).collect();
+        // What a join begins with is read later, and is known then.
+        let claim = match self.message.origin {
+            Origin::Join { entry: Some(number), .. } => {
+                segment.joins().map(|composite| layout::entry(&self.fork_place(composite), number))
+            }
+            _ => None,
+        };
+        let claims = usize::from(claim.is_some());
+        let keys = std::iter::once(layout::over(place.generation())).chain(claim);
+        let keys = keys.chain(joins).chain(of_phase).chain(control).collect();
         let mut found = self.replay.read_all(keys)?.into_iter();
         if let Some(over) = found.next().flatten() {
             return self.late(segment, decode(&over));
         }
+        let mut found = found.skip(claims);
         let control = self.message.remembered.then(|| found.next_back().flatten()).flatten();
         let record = found.next_back().flatten();
         let posted = found.next_back().flatten();
