@@ -48,7 +48,22 @@ const ENTRIES: u32 = 64;
 /// one answer may name many keys.
 #[must_use]
 pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashMap<Key, Option<Bytes>>) -> Survey {
-    let mut surveyor = Surveyor { route: route.into(), found, seen: Seen::default() };
+    examine(route.into(), first, found, true)
+}
+
+/// What [`survey`] has found out so far, for those who do not read all keys that it asks for. It never needs keys. Places of which
+/// nothing was read are missing. The members of a for-each whose entries were not all read are all counted as waiting.
+#[must_use]
+pub fn survey_so_far<'a>(
+    route: impl Into<Route<'a>>,
+    first: &Message,
+    found: &'a HashMap<Key, Option<Bytes>>,
+) -> Survey {
+    examine(route.into(), first, found, false)
+}
+
+fn examine<'a>(route: Route<'a>, first: &Message, found: &'a HashMap<Key, Option<Bytes>>, is_whole: bool) -> Survey {
+    let mut surveyor = Surveyor { route, found, seen: Seen::default() };
     let generation = first.place.generation();
     let control = surveyor.look(layout::control());
     let over = surveyor.look(layout::over(generation));
@@ -66,7 +81,7 @@ pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashM
     if let Some(key) = unreadable {
         return Survey::Unreadable(key);
     }
-    if !needs.is_empty() {
+    if is_whole && !needs.is_empty() {
         return Survey::Needs(needs);
     }
     let end = over.map(|over| {
@@ -244,7 +259,10 @@ impl Surveyor<'_> {
             self.seen.places[at].stop();
             return Some(walk.join_token(composite, fork, terms, None));
         }
-        let entries = self.entries(composite, fork, &terms)?;
+        let Some(entries) = self.entries(composite, fork, &terms) else {
+            self.seen.places[at].members = Some(tally.count(terms.members, []));
+            return None;
+        };
         let begin = |member: u32, seen: u32, is_first: bool| {
             let terms = Terms { seen, due_ms: None, label: None, ..terms.clone() };
             let joins = [&walk.message.joins[..], &[terms]].concat();
