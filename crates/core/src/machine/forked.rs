@@ -59,7 +59,7 @@ pub use proceed::proceed_with;
 pub use progress::{End, FAILED, Output, PlaceProgress, Progress, Standing};
 pub use record::{MemberRecord, Reason};
 pub use stop::{begun_anew, stop};
-pub use survey::{Survey, survey, survey_so_far};
+pub use survey::{Survey, survey, survey_so_far, survey_within};
 pub use tally::{Members, Verdict};
 pub use times::Times;
 pub use tried::{Attempt, Tried};

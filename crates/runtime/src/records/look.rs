@@ -9,7 +9,7 @@ use faasflow_core::code;
 use faasflow_core::graph::{Follow, Place, Segment};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{
-    MemberRecord, PlaceProgress, Progress, Standing, Survey, end_of, ended_ms, over_key, survey, survey_so_far,
+    MemberRecord, PlaceProgress, Progress, Standing, Survey, end_of, ended_ms, over_key, survey_so_far, survey_within,
 };
 use faasflow_core::state::{Key, Scope, StateError, StateManager as _};
 use tokio::time::Instant;
@@ -96,26 +96,27 @@ impl Instance {
                     let reason = self.reason_of_end(manager, scope, outcome, record).await?;
                     return Ok((Look::Ended { moved_ms, reason }, values + 1));
                 }
-                let (surveyed, is_partial) = match survey(route, &opened.first, &found) {
-                    Survey::Needs(mut keys) => {
-                        keys.truncate(extent.values.saturating_sub(values));
-                        if keys.is_empty() || bytes >= extent.bytes || (values > 1 && Instant::now() >= until) {
-                            (survey_so_far(route, &opened.first, &found), true)
-                        } else {
-                            for keys in keys.chunks(AT_ONCE) {
-                                let read = manager.read_all(scope, keys).await?;
-                                values += keys.len();
-                                bytes += read.iter().flatten().map(Bytes::len).sum::<usize>();
-                                found.extend(keys.iter().cloned().zip(read));
-                                if bytes >= extent.bytes || Instant::now() >= until {
-                                    break;
+                let (surveyed, is_partial) =
+                    match survey_within(route, &opened.first, &found, extent.values.saturating_sub(values)) {
+                        Survey::Needs(mut keys) => {
+                            keys.truncate(extent.values.saturating_sub(values));
+                            if keys.is_empty() || bytes >= extent.bytes || (values > 1 && Instant::now() >= until) {
+                                (survey_so_far(route, &opened.first, &found), true)
+                            } else {
+                                for keys in keys.chunks(AT_ONCE) {
+                                    let read = manager.read_all(scope, keys).await?;
+                                    values += keys.len();
+                                    bytes += read.iter().flatten().map(Bytes::len).sum::<usize>();
+                                    found.extend(keys.iter().cloned().zip(read));
+                                    if bytes >= extent.bytes || Instant::now() >= until {
+                                        break;
+                                    }
                                 }
+                                continue;
                             }
-                            continue;
                         }
-                    }
-                    surveyed => (surveyed, false),
-                };
+                        surveyed => (surveyed, false),
+                    };
                 let look = match surveyed {
                     Survey::Progress(progress) => {
                         Look::At { remembered: Box::new(opened.remembered(*progress)), is_partial }
