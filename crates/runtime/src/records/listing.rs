@@ -1,6 +1,7 @@
 //! The route that lists the requests of a flow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, Request, State};
@@ -20,6 +21,9 @@ use super::progress::NotFound;
 use super::search::Wanted;
 use crate::instance::Instance;
 
+/// How long a page looks at requests. People wait for it, and the next page goes on.
+const SOON: Duration = Duration::from_secs(2);
+
 pub(super) async fn list(
     State(function): State<Arc<Instance>>,
     RawQuery(query): RawQuery,
@@ -32,7 +36,7 @@ pub(super) async fn list(
         let until = function.patience();
         let manager = function.records(until);
         // The answer must not be late because of what is read last.
-        let soon = until - until.saturating_duration_since(Instant::now()) / 2;
+        let soon = Instant::now() + SOON.min(until.saturating_duration_since(Instant::now()) / 2);
         let page = function.page(&manager, &asked, soon).await.map_err(NotFound::Store)?;
         let mut told = api::RequestList::default();
         told.version = api::REQUESTS_VERSION;
