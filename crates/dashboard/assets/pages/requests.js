@@ -5,7 +5,7 @@ import { canChange, canChangeAny, changeAll, changeSelected } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
-import { count, counted, duration, isEnd, nameOf } from "../format.js";
+import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
 import { button, chip, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
@@ -233,7 +233,7 @@ export function page(main, { signal }) {
     further.hidden = !isMore || !isLooking || isFull || depth >= DEEPEST;
     putIfNew(note, [listed.length, items.length, isMore, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
       listed.length === 0 && found.refused.length === 0 ? `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. ` : "",
-      isMore && (!isLooking || isFull) ? `The newest ${count(shown)} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
+      isMore && (!isLooking || isFull) ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
       filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
       isMore && isLooking && !isFull ? (depth < DEEPEST ? "Older requests may match as well. "
         : ["Older requests may match as well: ", h("code", {}, "faasflow requests --all"), " looks at all of them. "]) : "",

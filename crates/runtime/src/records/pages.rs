@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use faasflow_admin as api;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{KeyedRequest, ListPosition, ListQuery, Listed, StateError, StateManager as _};
+use faasflow_core::machine::forked::{Control, end_of, ended_ms, over_key};
+use faasflow_core::state::{
+    KeyedRequest, ListPosition, ListQuery, Listed, Scope, StateError, StateManager as _, Status,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
@@ -255,9 +258,36 @@ impl Instance {
 
     /// Adds the details that are missing, as long as there is time.
     async fn complete(&self, manager: &RetryingState, lines: &mut [Line], soon: Instant) -> Result<(), StateError> {
+        for some in lines.chunks_mut(READ) {
+            self.complete_ends(manager, some).await?;
+        }
         let missing = lines.iter_mut().filter(|line| line.details.is_none());
         let looks: Vec<_> = missing.map(|line| self.look_at(manager, line, soon)).collect();
         futures_util::stream::iter(looks).buffer_unordered(SHOWN_AT_ONCE).try_collect().await
+    }
+
+    /// Adds the details of requests that have ended and of which there is little to say. They are read together, because most requests
+    /// are such ones.
+    async fn complete_ends(&self, manager: &RetryingState, lines: &mut [Line]) -> Result<(), StateError> {
+        let is_plain = |line: &&mut Line| {
+            line.details.is_none() && matches!(line.listed.status, Status::Success | Status::Stopped)
+        };
+        let mut plain: Vec<&mut Line> = lines.iter_mut().filter(is_plain).collect();
+        let scopes: Vec<Scope> = plain.iter().map(|line| self.scope_of(&line.listed.request)).collect();
+        if scopes.is_empty() {
+            return Ok(());
+        }
+        let controls = manager.get_across(&scopes, Control::key().as_str()).await?;
+        let ends = manager.get_across(&scopes, over_key(0).as_str()).await?;
+        for (line, (control, over)) in plain.iter_mut().zip(controls.iter().zip(&ends)) {
+            // The end of one that was redriven has another key.
+            let is_first = Control::decode(control.as_ref()).is_some_and(|control| control.generation() == 0);
+            let outcome = over.as_ref().filter(|_| is_first).and_then(end_of).map(|(outcome, _)| outcome);
+            if outcome.map(Status::from) == Some(line.listed.status) {
+                line.details = Some(Details::of_end(over.as_ref().and_then(ended_ms), line.listed.status));
+            }
+        }
+        Ok(())
     }
 
     fn look_at<'a>(

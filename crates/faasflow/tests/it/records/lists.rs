@@ -99,6 +99,24 @@ async fn a_list_with_details_says_where_requests_are_and_why() {
     assert_eq!((&at["place"], &at["status"], &at["reason"]), (&json!("2"), &json!("waiting"), &Value::Null));
     assert_eq!((&at["more"], &at["partial"]), (&json!(0), &json!(false)));
 
+    // What has ended is read in another way, and differently after a redrive.
+    did(&kit, "/_/requests/held/stop").await;
+    did(&kit, "/_/requests/good/redrive?from=1").await;
+    kit.release_queue();
+    for (id, status) in [("held", "stopped"), ("good", "success")] {
+        until(async || is_listed(&kit, id, status).await).await;
+    }
+    let list = page(&kit, "details=true").await;
+    for id in ["held", "good", "bad"] {
+        let told = status(&kit, id).await;
+        assert_eq!(
+            (&of(&list, id)["moved_ms"], &of(&list, id)["reason"]),
+            (&told["moved_ms"], &told["reason"]),
+            "{id}"
+        );
+    }
+    assert_eq!(of(&list, "held")["reason"]["code"], code::REQUEST_STOPPED.as_str());
+
     let plain = page(&kit, "").await;
     let fields: BTreeSet<&String> =
         plain["requests"].as_array().unwrap().iter().flat_map(|request| request.as_object().unwrap().keys()).collect();
