@@ -7,6 +7,7 @@ mod answer;
 mod api;
 mod control;
 mod ended;
+mod ends;
 mod filter;
 mod fit;
 mod inline;

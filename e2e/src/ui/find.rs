@@ -12,7 +12,7 @@ use crate::suite::expect;
 
 const ROWS: &str = "document.querySelectorAll('tbody tr').length";
 /// What the column says about the first request.
-const WHERE: &str = "document.querySelector('tbody td.where')?.innerText ?? ''";
+const WHERE: &str = "(document.querySelector('tbody td.where')?.innerText ?? '')";
 
 async fn rows(tab: &Tab, count: usize) -> Result<(), String> {
     tab.until(&format!("{count} requests are listed"), &format!("{ROWS} === {count}")).await

@@ -227,12 +227,13 @@ export function page(main, { signal }) {
     draw();
     element.hidden = listed.length === 0;
     const isLooking = looksAtEach(filters);
+    const isOnlySearch = FILTERS.every((name) => (name === "search") === (filters[name] !== ""));
     // A page that looks at each request ends before it is full.
     const isFull = found.requests.length >= shown;
     more.hidden = !isMore || shown >= MOST || (isLooking && !isFull);
     further.hidden = !isMore || !isLooking || isFull || depth >= DEEPEST;
     putIfNew(note, [listed.length, items.length, isMore, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
-      listed.length === 0 && found.refused.length === 0 ? `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. ` : "",
+      listed.length > 0 || found.refused.length > 0 ? "" : isOnlySearch ? `No request has this in its id, a search key or a label${isMore ? ", as far as they were looked at" : ""}. ` : `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. `,
       isMore && (!isLooking || isFull) ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
       filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
       isMore && isLooking && !isFull ? (depth < DEEPEST ? "Older requests may match as well. "

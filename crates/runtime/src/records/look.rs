@@ -11,7 +11,7 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{
     MemberRecord, PlaceProgress, Progress, Standing, Survey, end_of, ended_ms, over_key, survey_so_far, survey_within,
 };
-use faasflow_core::state::{Key, Scope, StateError, StateManager as _, Status};
+use faasflow_core::state::{Key, Scope, StateError, StateManager as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -64,14 +64,6 @@ pub(super) struct Details {
     pub(super) moved_ms: Option<u64>,
     pub(super) at: Option<api::RequestAt>,
     pub(super) reason: Option<api::RequestReason>,
-}
-
-impl Details {
-    /// Those of a request that has succeeded or was stopped.
-    pub(super) fn of_end(ended_ms: Option<u64>, status: Status) -> Details {
-        let reason = (status == Status::Stopped).then(|| reason_of(&stopped(), None));
-        Details { moved_ms: ended_ms, at: None, reason }
-    }
 }
 
 impl Instance {

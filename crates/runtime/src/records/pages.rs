@@ -4,10 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use faasflow_admin as api;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::machine::forked::{Control, end_of, ended_ms, over_key};
-use faasflow_core::state::{
-    KeyedRequest, ListPosition, ListQuery, Listed, Scope, StateError, StateManager as _, Status,
-};
+use faasflow_core::state::{KeyedRequest, ListPosition, ListQuery, Listed, StateError, StateManager as _};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
@@ -24,7 +21,7 @@ const VALUES: usize = 50_000;
 /// How many lines of the list are read at a time.
 const READ: usize = 200;
 /// How many requests are judged at a time, if each has to be looked at.
-const JUDGED: usize = 16;
+const JUDGED: usize = 64;
 /// How many requests are looked at side by side, to show them and to find out whether they are wanted.
 const SHOWN_AT_ONCE: usize = 16;
 const JUDGED_AT_ONCE: usize = 8;
@@ -185,7 +182,7 @@ impl Instance {
             }
             let judge = |listed: &Listed| {
                 let by = if listed.request == wanted.text() { api::FoundBy::Id } else { api::FoundBy::Key };
-                self.judged(manager, asked, listed.clone(), Some(found_by(by, wanted.text().trim())), soon)
+                self.judged(manager, asked, (listed.clone(), Some(found_by(by, wanted.text().trim())), None), soon)
             };
             let judges: Vec<_> = some.iter().map(judge).collect();
             let judged: Vec<Judged> = futures_util::stream::iter(judges).buffered(JUDGED_AT_ONCE).try_collect().await?;
@@ -208,21 +205,27 @@ impl Instance {
             Among::Keyed(key) => vec![Some(found_by(api::FoundBy::Key, key)); lines.len()],
             Among::All => vec![None; lines.len()],
         };
-        let judge = |(listed, found): (&Listed, Option<api::Found>)| match shown.contains(&position(listed)) {
-            true => Box::pin(std::future::ready(Ok((None, 0)))),
-            false => self.judged(manager, asked, listed.clone(), found, soon),
+        let ends = match asked.filter.is_empty() {
+            true => Vec::new(),
+            false => self.ends(manager, lines).await?,
         };
-        let judges: Vec<_> = lines.iter().zip(found).map(judge).collect();
+        let ends = ends.into_iter().chain(std::iter::repeat_with(|| None));
+        let judge = |((listed, found), end): ((&Listed, Option<api::Found>), Option<Look>)| match shown
+            .contains(&position(listed))
+        {
+            true => Box::pin(std::future::ready(Ok((None, 0)))),
+            false => self.judged(manager, asked, (listed.clone(), found, end), soon),
+        };
+        let judges: Vec<_> = lines.iter().zip(found).zip(ends).map(judge).collect();
         futures_util::stream::iter(judges).buffered(JUDGED_AT_ONCE).try_collect().await
     }
 
-    /// Finds out whether a request is wanted. `found` is what of it matches a search.
+    /// Finds out whether a request is wanted. Beside its line is what of it matches a search, and its end, if that is known.
     fn judged<'a>(
         &'a self,
         manager: &'a RetryingState,
         asked: &'a Asked<'_>,
-        listed: Listed,
-        mut found: Option<api::Found>,
+        (listed, mut found, end): (Listed, Option<api::Found>, Option<Look>),
         soon: Instant,
     ) -> BoxFuture<'a, Result<Judged, StateError>> {
         Box::pin(async move {
@@ -237,7 +240,10 @@ impl Instance {
                 return Ok((Some(Line { listed, found, details: None }), 0));
             }
             let scope = self.scope_of(&listed.request);
-            let (look, values) = self.look(manager, &scope, Extent::SEARCH, call_id.is_some(), soon).await?;
+            let (look, values) = match end.filter(|_| call_id.is_none()) {
+                Some(end) => (end, 1),
+                None => self.look(manager, &scope, Extent::SEARCH, call_id.is_some(), soon).await?,
+            };
             if let Some(call_id) = call_id {
                 let place = match &look {
                     Look::At { remembered, .. } => self.place_of_call(remembered, call_id),
@@ -259,35 +265,15 @@ impl Instance {
     /// Adds the details that are missing, as long as there is time.
     async fn complete(&self, manager: &RetryingState, lines: &mut [Line], soon: Instant) -> Result<(), StateError> {
         for some in lines.chunks_mut(READ) {
-            self.complete_ends(manager, some).await?;
+            let missing: Vec<&mut Line> = some.iter_mut().filter(|line| line.details.is_none()).collect();
+            let listed: Vec<Listed> = missing.iter().map(|line| line.listed.clone()).collect();
+            for (line, end) in missing.into_iter().zip(self.ends(manager, &listed).await?) {
+                line.details = end.map(|end| self.details(&end, |_| false));
+            }
         }
         let missing = lines.iter_mut().filter(|line| line.details.is_none());
         let looks: Vec<_> = missing.map(|line| self.look_at(manager, line, soon)).collect();
         futures_util::stream::iter(looks).buffer_unordered(SHOWN_AT_ONCE).try_collect().await
-    }
-
-    /// Adds the details of requests that have ended and of which there is little to say. They are read together, because most requests
-    /// are such ones.
-    async fn complete_ends(&self, manager: &RetryingState, lines: &mut [Line]) -> Result<(), StateError> {
-        let is_plain = |line: &&mut Line| {
-            line.details.is_none() && matches!(line.listed.status, Status::Success | Status::Stopped)
-        };
-        let mut plain: Vec<&mut Line> = lines.iter_mut().filter(is_plain).collect();
-        let scopes: Vec<Scope> = plain.iter().map(|line| self.scope_of(&line.listed.request)).collect();
-        if scopes.is_empty() {
-            return Ok(());
-        }
-        let controls = manager.get_across(&scopes, Control::key().as_str()).await?;
-        let ends = manager.get_across(&scopes, over_key(0).as_str()).await?;
-        for (line, (control, over)) in plain.iter_mut().zip(controls.iter().zip(&ends)) {
-            // The end of one that was redriven has another key.
-            let is_first = Control::decode(control.as_ref()).is_some_and(|control| control.generation() == 0);
-            let outcome = over.as_ref().filter(|_| is_first).and_then(end_of).map(|(outcome, _)| outcome);
-            if outcome.map(Status::from) == Some(line.listed.status) {
-                line.details = Some(Details::of_end(over.as_ref().and_then(ended_ms), line.listed.status));
-            }
-        }
-        Ok(())
     }
 
     fn look_at<'a>(
