@@ -3,6 +3,7 @@
 mod browser;
 mod checks;
 mod elsewhere;
+mod find;
 mod hostile;
 mod live;
 mod stand;

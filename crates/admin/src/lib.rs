@@ -48,7 +48,7 @@ pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
 pub use requests::{
     Attempt, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus, REQUEST_HEADERS,
-    REQUESTS_VERSION, RecoveredRequest, Recovery, RequestChange, RequestList, RequestProblem, RequestReason,
+    REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList, RequestProblem, RequestReason,
     RequestStatus, RequestSummary, UnrecoveredRequest,
 };
 pub use routes::{ROUTES, Route};

@@ -46,6 +46,7 @@ fn define(name: &str) -> Result<Flow> {
             builder.for_each(weigh).apply("pass").build()
         }
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
+        "brittle" => builder.modify(brittle).build(),
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
@@ -81,6 +82,14 @@ fn guarded(builder: FlowBuilder, secret: &str, callback: &str) -> FlowBuilder {
         .apply(Call::new("one").sync().header("x-token", secret).query("token", secret))
         .apply(Call::new("two").sync().retry(Retry::attempts(3)))
         .callback(Callback::new(callback).query("token", secret).header("x-token", secret))
+}
+
+/// Fails with what it is given if that begins with `no `, until there is the file `mended`.
+async fn brittle(text: String) -> Result<String> {
+    match text.strip_prefix("no ") {
+        Some(missing) if !Path::new("mended").exists() => Err(Error::msg(format!("there is no {missing}"))),
+        _ => Ok(text),
+    }
 }
 
 /// Creates a file in the folder that the query names, and waits for another file before it continues.

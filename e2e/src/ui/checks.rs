@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::browser::{Browser, Tab};
 use super::elsewhere::{self, Narrow};
+use super::find as finding;
 use super::hostile::hostile;
 use super::live;
 use super::stand::{self, Stand};
@@ -57,6 +58,11 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
+        "the list finds what is tried again, where and why" => finding::broken,
+        "a call id is found, and the page says what is not searched" => finding::call_ids,
+        "exactly the requests that match are redriven, although more match meanwhile" => finding::matching,
+        "more than a thousand requests are stopped half-way and redriven" => finding::crowd,
+        "flows of older versions are listed without details" => finding::older,
         "a gateway with a password shows its pages to those who know it" => password,
         "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,

@@ -77,7 +77,7 @@ impl Stand {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
         let (courier, courier_url) = courier().await?;
-        for flow in ["orders", "parcels", "mirror", "fragile"] {
+        for flow in ["orders", "parcels", "mirror", "fragile", "brittle"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",

@@ -42,9 +42,22 @@ pub(crate) struct ListRequests {
     /// Only requests that began within this time, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
-    /// Only requests whose ID, or one of whose search keys or labels of items, contains this text
+    /// Only requests whose ID, or one of whose search keys or labels of items, contains this text; or that have a place with this
+    /// call ID
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
+    /// Only requests that are at a place with this text in its steps, its branches or its label
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) at: Option<String>,
+    /// Only requests of which a place is tried again
+    #[arg(long)]
+    pub(crate) retrying: bool,
+    /// Only requests that have not ended and have not moved for this long, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle: Option<Duration>,
+    /// Only requests with this text in the reason why they failed or are tried again, or with this code, such as FF0310
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// How many to list at most [default: 50]
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub(crate) limit: Option<usize>,
@@ -164,6 +177,12 @@ pub(crate) struct RedriveRequests {
     /// Only requests that began within this time, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "ids")]
     pub(crate) since: Option<Duration>,
+    /// Only requests with this text in the reason why they failed, or with this code, such as FF0310
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    pub(crate) reason: Option<String>,
+    /// Only requests whose ID, or one of whose search keys or labels of items, contains this text
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    pub(crate) search: Option<String>,
     /// How many to start per second
     #[arg(long, value_name = "PER-SECOND", default_value = "20", value_parser = per_second)]
     pub(crate) rate: NonZeroU32,

@@ -1,6 +1,8 @@
 //! `faasflow requests list`
 
-use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestSummary};
+use std::time::Duration;
+
+use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestReason, RequestSummary};
 use faasflow_core::{code, counted, duration};
 use faasflow_runtime::log::escaped;
 use http::{Method, StatusCode};
@@ -27,12 +29,60 @@ pub(super) struct Listed {
 }
 
 /// Which requests are wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Filter<'a> {
     pub(super) status: Option<&'a str>,
-    pub(super) since: Option<std::time::Duration>,
+    pub(super) since: Option<Duration>,
     pub(super) search: Option<&'a str>,
+    pub(super) at: Option<&'a str>,
+    pub(super) retrying: bool,
+    pub(super) idle: Option<Duration>,
+    pub(super) reason: Option<&'a str>,
     pub(super) limit: usize,
+}
+
+impl<'a> Filter<'a> {
+    /// All requests.
+    pub(super) fn all() -> Filter<'a> {
+        Filter { limit: usize::MAX, ..Filter::default() }
+    }
+
+    fn new(list: &'a ListRequests) -> Filter<'a> {
+        Filter {
+            status: list.status.as_deref(),
+            since: list.since,
+            search: list.search.as_deref(),
+            at: list.at.as_deref(),
+            retrying: list.retrying,
+            idle: list.idle,
+            reason: list.reason.as_deref(),
+            limit: if list.all { usize::MAX } else { list.limit.unwrap_or(LIMIT) },
+        }
+    }
+
+    /// Whether the list says where the requests are, and why. Flows of older versions cannot.
+    fn has_details(&self) -> bool {
+        self.at.is_some() || self.retrying || self.idle.is_some() || self.reason.is_some()
+    }
+
+    /// Whether the flow has to look at each request.
+    fn looks_at_each(&self) -> bool {
+        self.search.is_some() || self.has_details()
+    }
+
+    /// The parameters of a query, without those that say which page it is.
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.status.map(|status| ("status", status)));
+        query.extend_pairs(self.search.map(|text| ("search", text)));
+        query.extend_pairs(self.since.map(|since| ("since", duration::format(since))));
+        query.extend_pairs(self.at.map(|text| ("at", text)));
+        query.extend_pairs(self.retrying.then_some(("retrying", "true")));
+        query.extend_pairs(self.idle.map(|idle| ("idle", duration::format(idle))));
+        query.extend_pairs(self.reason.map(|text| ("reason", text)));
+        query.extend_pairs(self.has_details().then_some(("details", "true")));
+        query
+    }
 }
 
 /// The requests of flows, newest first.
@@ -51,8 +101,7 @@ struct Document {
 }
 
 pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<(), Failure> {
-    let limit = if list.all { usize::MAX } else { list.limit.unwrap_or(LIMIT) };
-    let filter = Filter { status: list.status.as_deref(), since: list.since, search: list.search.as_deref(), limit };
+    let filter = Filter::new(list);
     let Found { requests, more, failures } = find(context, list.flow.as_deref(), filter).await?;
     let count = requests.len() as u64;
     if list.json {
@@ -63,7 +112,7 @@ pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<()
         match (count, more) {
             (0, _) if failures.is_empty() => eprintln!("There are no such requests."),
             (0, _) => {}
-            (_, true) if list.search.is_some() => {
+            (_, true) if filter.looks_at_each() => {
                 eprintln!("Older requests may match as well: `--all` searches all of them.");
             }
             (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
@@ -89,6 +138,7 @@ pub(super) fn all(failures: Vec<Failure>) -> Result<(), Failure> {
 pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
     let now_ms = now_ms();
     let is_search = requests.iter().any(|listed| listed.summary.found.is_some());
+    let has_details = requests.iter().any(|Listed { summary, .. }| summary.at.is_some() || summary.reason.is_some());
     let rows = requests.iter().map(|listed| {
         let RequestSummary { id, status, started_ms, found, .. } = &listed.summary;
         let ago = format!("{} ago", time(now_ms.saturating_sub(*started_ms)));
@@ -98,10 +148,36 @@ pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
             by => format!("{} {}", by.as_str(), escaped(&found.text)),
         });
         let row = vec![escaped(id).into_owned(), listed.flow.clone(), status.to_string(), ago];
-        row.into_iter().chain(found.or(is_search.then(String::new))).collect::<Vec<String>>()
+        let row = row.into_iter().chain(found.or(is_search.then(String::new)));
+        row.chain(has_details.then(|| place(&listed.summary))).collect::<Vec<String>>()
     });
-    let heads = ["ID", "FLOW", "STATUS", "STARTED", "FOUND BY"];
-    table(if is_search { &heads[..] } else { &heads[..4] }, &rows.collect::<Vec<_>>())
+    let mut heads = vec!["ID", "FLOW", "STATUS", "STARTED"];
+    heads.extend(is_search.then_some("FOUND BY"));
+    heads.extend(has_details.then_some("NOW AT, OR WHY"));
+    table(&heads, &rows.collect::<Vec<_>>())
+}
+
+/// Where a request is, and why.
+fn place(RequestSummary { at, reason, .. }: &RequestSummary) -> String {
+    let mut told: Vec<String> = reason.iter().map(in_words).collect();
+    if let Some(at) = at {
+        let path = at.path.iter().map(|name| format!("{name}/")).collect::<String>();
+        let label = at.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
+        let why = at.reason.as_ref().map(|reason| format!(", tried again: {}", in_words(reason))).unwrap_or_default();
+        let least = if at.partial { "at least " } else { "" };
+        let more = match at.more {
+            0 => String::new(),
+            more => format!(", and {least}{}", counted(more, "more place")),
+        };
+        told.push(format!("{path}{}{label}{why}{more}", at.steps.join(", ")));
+    }
+    escaped(&told.join("; ")).into_owned()
+}
+
+fn in_words(reason: &RequestReason) -> String {
+    let name = reason.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let code = reason.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    format!("{name}{}{code}", reason.text)
 }
 
 /// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.
@@ -145,10 +221,7 @@ async fn of_flow(
 ) -> Result<Option<(Vec<RequestSummary>, bool)>, Failure> {
     let (mut requests, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(filter.status.map(|status| ("status", status)));
-        query.extend_pairs(filter.search.map(|text| ("search", text)));
-        query.extend_pairs(filter.since.map(|since| ("since", duration::format(since))));
+        let mut query = filter.query();
         let page = (filter.limit - requests.len()).min(LARGEST_PAGE);
         query.append_pair("limit", &page.to_string());
         query.extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
@@ -161,7 +234,7 @@ async fn of_flow(
         requests.extend(list.requests);
         match list.cursor {
             // A search looks at all requests, which may be very many. Those that match exactly are found at once.
-            Some(_) if filter.search.is_some() && !requests.is_empty() && filter.limit != usize::MAX => {
+            Some(_) if filter.looks_at_each() && !requests.is_empty() && filter.limit != usize::MAX => {
                 return Ok(Some((requests, true)));
             }
             Some(next) if requests.len() < filter.limit && cursor.as_ref() != Some(&next) => cursor = Some(next),

@@ -112,7 +112,13 @@ async fn select(context: &Context<'_>, redrive: &RedriveRequests) -> Result<(Vec
     }
     let wanted = [(redrive.which.failed, RequestStatus::Failure), (redrive.which.stopped, RequestStatus::Stopped)];
     for (_, status) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
-        let filter = Filter { status: Some(status.as_str()), since: redrive.since, search: None, limit: usize::MAX };
+        let filter = Filter {
+            status: Some(status.as_str()),
+            since: redrive.since,
+            search: redrive.search.as_deref(),
+            reason: redrive.reason.as_deref(),
+            ..Filter::all()
+        };
         let Found { requests: found, failures: faults, .. } = find(context, redrive.flow.as_deref(), filter).await?;
         requests.extend(found);
         failures.extend(faults);

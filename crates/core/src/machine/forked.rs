@@ -59,7 +59,7 @@ pub use proceed::proceed_with;
 pub use progress::{End, FAILED, Output, PlaceProgress, Progress, Standing};
 pub use record::{MemberRecord, Reason};
 pub use stop::{begun_anew, stop};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, survey, survey_so_far, survey_within};
 pub use tally::{Members, Verdict};
 pub use times::Times;
 pub use tried::{Attempt, Tried};
@@ -77,6 +77,13 @@ use crate::state::{Key, layout};
 pub fn end_of(over: &Bytes) -> Option<(Outcome, Option<String>)> {
     let over = record::decode(over).filter(|over: &record::Over| over.by != stop::ANEW)?;
     Some((over.outcome(), over.record))
+}
+
+/// When a generation of a request ended, in milliseconds since the Unix epoch. The argument is the value of [`over_key`]; `None` if the
+/// machine did not write it, or if the time is not recorded.
+#[must_use]
+pub fn ended_ms(over: &Bytes) -> Option<u64> {
+    record::decode::<record::Over>(over).map(|over| over.at_ms).filter(|at_ms| *at_ms > 0)
 }
 
 /// The key of the record of the phase at a place that is not the last phase of a branch or item.

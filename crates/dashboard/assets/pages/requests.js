@@ -1,34 +1,44 @@
 // The requests of all flows or of one, and what can be done with many of them at once.
 
 import * as api from "../api.js";
+import { canChange, canChangeAny, changeAll, changeSelected } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
-import { counted, isEnd, isOpen, nameOf } from "../format.js";
+import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
+import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
-import { button, chip, confirm, each, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { button, chip, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
-const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
 const PAGE = 100;
 const MOST = 1000;
-/** How many of the rows that can be seen are asked at once where they are. */
-const ASKED = 10;
+/** How many pages of each flow are read at most, if each page looks at a limited number of requests. */
+const DEEPEST = 64;
+/** From when on the list says how long a request has not moved, in milliseconds. */
+const STILL = 60_000;
 
 export const COLUMNS = [{ name: "Status", class: "status" }, "Request", "Flow", { name: "Began", class: "when" }];
 const WHERE = { name: "Now at, or why", class: "where" };
 
-/** Where a request is now; of one that has failed, why. */
-function whereIs(request) {
-  if (request.reason) return inWords(request.reason);
-  const open = request.places.filter(isOpen);
-  // What does not go on as it should comes first.
-  const [first] = [...open].sort((one, other) => (other.status === "retrying") - (one.status === "retrying"));
-  if (!first) return "";
-  const why = first.status === "retrying" && first.reason ? `: tried again, because ${first.reason.text}` : "";
-  return `${nameOf(first)}${why}${open.length > 1 ? ` (and ${counted(open.length - 1, "more place")})` : ""}`;
+/** Where a request is now; of one that has failed, why. A flow of an older version does not say it. */
+function whereIs({ status, at, reason, moved_ms: moved }) {
+  const where = [];
+  if (reason) where.push(inWords(reason));
+  if (at && !(reason && at.status === "waiting")) {
+    const why = at.status === "retrying" && at.reason ? `: tried again, because ${at.reason.text}` : "";
+    const members = at.members !== undefined ? `${counted(at.members, "branch or item", "branches or items")} after ` : "";
+    const more = at.more > 0 ? ` (and ${at.partial ? "at least " : ""}${counted(at.more, "more place")})` : "";
+    where.push(`${members}${nameOf({ ...at, phase: at.place.match(/(\d+)(@\d+)?$/)?.[1] })}${why}${more}`);
+  }
+  const still = moved === undefined || isEnd(status) ? 0 : Date.now() - moved;
+  // Whole minutes, so that it does not change all the time.
+  if (still >= STILL) where.push(`not moved for ${duration(60_000 * Math.floor(still / 60_000))}`);
+  return where.join("; ");
 }
 
+/** What of a request matches a search. */
+const foundBy = ({ by, text, place }) => (by === "call" ? `call id of place ${place}` : `${by} ${text}`);
 
 /** A row of a request. With `chosen`, it can be selected, and names its flow. */
 export function makeRow({ flow, id }, chosen, changed) {
@@ -47,14 +57,20 @@ export function makeRow({ flow, id }, chosen, changed) {
     chosen ? h("td", {}, link(`/ui/flows/${encodeURIComponent(flow)}`, flow)) : null,
     h("td", { class: "when" }, began),
     chosen ? where : null);
-  row.where = (text) => { setText(where, text); where.title = text; };
   row.bring = (item) => {
-    // What was said about another status is no longer true.
-    if (row.item && row.item.status !== item.status) { row.where(""); row.toldOf = undefined; row.askedAt = undefined; }
     row.item = item;
+    row.className = item.isGone ? "gone" : "";
+    row.title = item.isGone ? "It does not match any more." : "";
+    // Details are missing if there was no time to read them. What was said about the same status is better than nothing.
+    if (item.moved_ms !== undefined || row.status !== item.status) {
+      const text = whereIs(item);
+      setText(where, text);
+      where.title = text;
+      row.status = item.status;
+    }
     updateChip(status, item.status);
     updateWhen(began, item.started_ms);
-    setText(found, item.found && item.found.by !== "id" ? `${item.found.by} ${item.found.text}` : "");
+    setText(found, item.found && item.found.by !== "id" ? foundBy(item.found) : "");
     if (box) {
       box.checked = chosen.has(`${flow}/${id}`);
       if (box.checked) chosen.set(`${flow}/${id}`, item);
@@ -73,30 +89,43 @@ export function page(main, { signal }) {
   const flowOf = select("flow", [["", "All flows"], ...(filters.flow ? [[filters.flow, filters.flow]] : [])], "Flow");
   const statusOf = select("status", [["", "Any status"], ...STATUSES.map((status) => [status, chip(status).textContent])], "Status");
   const sinceOf = select("since", SINCE, "When it began");
-  const part = h("input", { type: "search", placeholder: "Id, search key or label", "aria-label": "Search", maxlength: "128", value: filters.search, spellcheck: "false",
-    on: { input: () => filter("search", part.value.trim()) } });
+  const idleOf = select("idle", IDLE.some(([value]) => value === filters.idle) ? IDLE : [...IDLE, [filters.idle, `Not moved for ${filters.idle}`]], "How long it has not moved");
+  const text = (name, placeholder, label) => {
+    const input = h("input", { type: "search", placeholder, "aria-label": label, maxlength: "128", value: filters[name], spellcheck: "false",
+      on: { input: () => filter(name, input.value.trim()) } });
+    return input;
+  };
+  const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter("retrying", retrying.checked ? "true" : "") } });
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => selectAll() } });
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
   const newer = button("", showNewer, { class: "newer", hidden: true });
   const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); again(); }, { hidden: true });
+  const further = button("Look at older ones", () => { depth = Math.min(DEEPEST, 2 * depth); again(); }, { hidden: true });
   const redrive = button("Redrive…", () => change("redrive"), { disabled: true });
   const stop = button("Stop…", () => change("stop"), { disabled: true });
+  const redriveAll = button("Redrive all that match…", () => changeMatching("redrive"), { disabled: true });
+  const stopAll = button("Stop all that match…", () => changeMatching("stop"), { disabled: true });
   const chosenNote = h("span", { class: "quiet" });
-  const progress = h("div", { "aria-live": "polite" });
+  const progress = h("div", { class: "progress" });
   const first = loading();
   put(main, h("h1", {}, "Requests"),
-    h("div", { class: "filters" }, flowOf, statusOf, sinceOf, part),
-    h("div", { class: "actions" }, redrive, stop, chosenNote), progress, newer, first, element, note, h("div", { class: "actions" }, more));
+    h("div", { class: "filters" }, flowOf, statusOf, sinceOf, idleOf,
+      text("at", "Place: step, branch or label", "Place"), text("reason", "Reason or its code", "Reason"),
+      text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying")),
+    h("div", { class: "actions" }, redrive, stop, redriveAll, stopAll, chosenNote),
+    progress, newer, first, element, note, h("div", { class: "actions" }, more, further));
   element.hidden = true;
 
   let listed = [];
   let isMore = false;
   let known = [];
+  let depth = 1;
+  let isChanging = false;
 
   function readFilters() {
     const query = parameters();
-    return Object.fromEntries(["flow", "status", "since", "search"].map((name) => [name, query.get(name) ?? ""]));
+    return Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   }
 
   function filter(name, value) {
@@ -104,6 +133,7 @@ export function page(main, { signal }) {
     setParameters({ [name]: value });
     chosen.clear();
     shown = PAGE;
+    depth = 1;
     listed = [];
     again();
     draw();
@@ -123,8 +153,10 @@ export function page(main, { signal }) {
   function selected() {
     const number = chosen.size;
     const able = [...chosen.values()];
-    redrive.disabled = !able.some((item) => ["failure", "stopped"].includes(item.status));
-    stop.disabled = !able.some((item) => !isEnd(item.status));
+    redrive.disabled = isChanging || !able.some((item) => canChange("redrive", item));
+    stop.disabled = isChanging || !able.some((item) => canChange("stop", item));
+    redriveAll.disabled = isChanging || known.length === 0 || !canChangeAny("redrive", filters);
+    stopAll.disabled = isChanging || known.length === 0 || !canChangeAny("stop", filters);
     setText(chosenNote, number > 0 ? `${counted(number, "request")} selected` : "Select requests to redrive or stop several at once.");
     all.checked = listed.length > 0 && listed.every((item) => chosen.has(keyOf(item)));
     all.indeterminate = number > 0 && !all.checked;
@@ -140,10 +172,11 @@ export function page(main, { signal }) {
     const isNew = (item) => !known.has(keyOf(item)) && item.started_ms >= listed[0].started_ms;
     const waiting = new Set(isReading ? wanted.filter(isNew) : []);
     const kept = new Set(wanted.map(keyOf));
-    // New ones push the oldest off the page. Those that are being read stay, until more is asked for.
+    // New ones push the oldest off the page, and others match no longer. Those that are being read stay.
     const last = wanted.at(-1)?.started_ms ?? -Infinity;
-    const pushed = isReading && isMore ? listed.filter((item) => !kept.has(keyOf(item)) && item.started_ms <= last) : [];
-    listed = [...wanted.filter((item) => !waiting.has(item)), ...pushed];
+    const left = isReading ? listed.filter((item) => !kept.has(keyOf(item))) : [];
+    for (const item of left) item.isGone = !isMore || item.started_ms > last;
+    listed = [...wanted.filter((item) => !waiting.has(item)), ...left].sort((one, other) => other.started_ms - one.started_ms);
     for (const key of chosen.keys()) if (!listed.some((item) => keyOf(item) === key)) chosen.delete(key);
     if (waiting.size > 0) shown = Math.min(MOST, Math.max(shown, listed.length + waiting.size));
     newer.hidden = waiting.size === 0;
@@ -159,51 +192,22 @@ export function page(main, { signal }) {
     scrollTo(0, 0);
   }
 
-  async function change(what) {
-    const able = [...chosen.values()].filter((item) => (what === "redrive" ? ["failure", "stopped"].includes(item.status) : !isEnd(item.status)));
-    const rest = chosen.size - able.length;
-    const isRedrive = what === "redrive";
-    const title = `${isRedrive ? "Redrive" : "Stop"} ${counted(able.length, "request")}?`;
-    const text = [isRedrive
-      ? "What failed or had not begun is executed again. Results that are recorded are used."
-      : "They end now, as stopped. Calls that are in progress end, but nothing follows them."];
-    if (rest > 0) {
-      text.push(`${counted(rest, "selected request")} ${rest === 1 ? "is" : "are"} left out: ${isRedrive
-        ? "only requests that failed or were stopped can be redriven" : "only requests that have not ended can be stopped"}.`);
+  async function changing(work) {
+    isChanging = true;
+    selected();
+    try {
+      if (await work()) chosen.clear();
+    } catch (error) {
+      if (!signal.aborted) put(progress, h("p", { class: "bad" }, `${api.told(error)}`));
     }
-    if (!await confirm(title, text, isRedrive ? "Redrive" : "Stop", !isRedrive) || signal.aborted) return;
-    redrive.disabled = stop.disabled = true;
-    const refused = await each(able, isRedrive ? "Redriving" : "Stopping",
-      ({ flow, id }) => api.post(`${api.requestPath(flow, id)}/${what}`), progress);
-    put(progress, h("p", {}, `${counted(able.length - refused.length, "request")} ${isRedrive ? "redriven" : "stopped"}.`),
-      refused.length > 0 ? [h("p", { class: "bad" }, `${counted(refused.length, "request")} refused:`),
-        h("ul", {}, refused.slice(0, 20).map(({ item, error }) => h("li", {}, `${item.id}: ${error.message}`)))] : null);
-    chosen.clear();
+    isChanging = false;
+    if (signal.aborted) return;
+    draw();
     again();
   }
 
-  /** Asks some of the requests that can be seen where they are: each that has ended once, and the others in turn. */
-  async function askWhere() {
-    const isSeen = (row) => { const { top, bottom } = row.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
-    const isDone = ({ item, toldOf }) => item.status === "success" || (isEnd(item.status) && toldOf === item.status);
-    const asked = [...rows.children].filter((row) => row.item && isSeen(row) && !isDone(row));
-    asked.sort((one, other) => (one.askedAt ?? 0) - (other.askedAt ?? 0));
-    await Promise.all(asked.slice(0, ASKED).map(async (row) => {
-      const { flow, id, status } = row.item;
-      row.askedAt = performance.now();
-      try {
-        const where = whereIs(await api.getSoon(api.requestPath(flow, id), signal));
-        // It may have changed meanwhile.
-        if (row.item.status !== status) return;
-        row.where(where);
-        row.toldOf = status;
-      } catch (error) {
-        // It may have expired meanwhile.
-        if (api.isAway(error) || error.name === "AbortError") throw error;
-        row.toldOf = status;
-      }
-    }));
-  }
+  const change = (what) => changing(() => changeSelected(what, [...chosen.values()], progress, signal));
+  const changeMatching = (what) => changing(() => changeAll(what, known, { ...filters }, progress, signal));
 
   const again = live(signal, 2000, async () => {
     const flows = await api.get("/system/flows", signal);
@@ -213,27 +217,28 @@ export function page(main, { signal }) {
       const names = filters.flow && !flows.includes(filters.flow) ? [filters.flow, ...flows] : flows;
       put(flowOf, h("option", { value: "" }, "All flows"), names.map((name) => h("option", { value: name, selected: name === filters.flow }, name)));
     }
-    const query = { limit: shown };
-    if (filters.status) query.status = filters.status;
-    if (filters.since) query.since = filters.since;
-    if (filters.search) query.search = filters.search;
     const asked = JSON.stringify(filters);
-    const found = await api.requestsOf(filters.flow ? [filters.flow] : flows, query, signal);
+    const found = await find(filters.flow ? [filters.flow] : flows, filters, { limit: shown, depth: looksAtEach(filters) ? depth : 1 }, signal);
     if (asked !== JSON.stringify(filters)) return;
     first.remove();
     // Beyond the oldest that is listed of a flow with more, other flows could be missing some in between.
-    isMore = Object.keys(found.cursors).length > 0;
+    isMore = found.isMore;
     items = isMore ? found.requests.slice(0, shown) : found.requests;
     draw();
     element.hidden = listed.length === 0;
-    more.hidden = !isMore || shown >= MOST;
-    putIfNew(note, [listed.length, items.length, isMore, shown, filters.search, found.refused.map(({ flow }) => flow)], () => [
-      listed.length === 0 ? (filters.search ? "No request has this in its id, a search key or a label. " : "There are no such requests. ") : "",
-      isMore && !filters.search ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
-      filters.search ? "Ids, search keys and labels are searched; payloads and logs are not. " : "",
-      isMore && filters.search ? ["Older requests may match as well: ", h("code", {}, "faasflow requests --search TEXT --all"), " searches all of them."] : "",
-      found.refused.map(({ flow, error }) => `${flow}: ${error.status === 501 ? "it does not remember its requests" : error.message}. `),
+    const isLooking = looksAtEach(filters);
+    const isOnlySearch = FILTERS.every((name) => (name === "search") === (filters[name] !== ""));
+    // A page that looks at each request ends before it is full.
+    const isFull = found.requests.length >= shown;
+    more.hidden = !isMore || shown >= MOST || (isLooking && !isFull);
+    further.hidden = !isMore || !isLooking || isFull || depth >= DEEPEST;
+    putIfNew(note, [listed.length, items.length, isMore, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
+      listed.length > 0 || found.refused.length > 0 ? "" : isOnlySearch ? `No request has this in its id, a search key or a label${isMore ? ", as far as they were looked at" : ""}. ` : `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. `,
+      isMore && (!isLooking || isFull) ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
+      filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
+      isMore && isLooking && !isFull ? (depth < DEEPEST ? "Older requests may match as well. "
+        : ["Older requests may match as well: ", h("code", {}, "faasflow requests --all"), " looks at all of them. "]) : "",
+      found.refused.map(refusalInWords),
     ]);
-    await askWhere();
   }, (event) => (filters.flow ? [filters.flow] : known).some((flow) => isAbout(event, flow)));
 }

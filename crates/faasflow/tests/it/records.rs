@@ -4,6 +4,7 @@ mod begins;
 mod callers;
 mod calling;
 mod labels;
+mod lists;
 mod over_http;
 mod pauses;
 mod payloads;

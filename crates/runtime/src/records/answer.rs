@@ -2,7 +2,7 @@
 
 use faasflow_admin as api;
 use faasflow_core::RequestInfo;
-use faasflow_core::graph::{Follow, Place, Segment};
+use faasflow_core::graph::{Follow, Segment};
 use faasflow_core::machine::Route;
 use faasflow_core::machine::forked::{Attempt, Ended, PlaceProgress, Reason, Standing};
 use faasflow_core::state::Status;
@@ -47,7 +47,7 @@ pub(super) fn status_of(status: Status) -> api::RequestStatus {
 }
 
 /// Why a request has failed, was recovered, or is parked.
-fn why(remembered: &Remembered, status: Status) -> Option<api::RequestReason> {
+pub(super) fn why(remembered: &Remembered, status: Status) -> Option<api::RequestReason> {
     if status == Status::Stopped {
         return Some(reason_of(&super::ended::stopped(), None));
     }
@@ -65,12 +65,13 @@ fn why(remembered: &Remembered, status: Status) -> Option<api::RequestReason> {
     let record = remembered.progress.end.as_ref()?.record.as_deref()?;
     let is_end = |place: &&PlaceProgress| record.ends_with(&format!("/{}", place.place));
     let place = remembered.progress.places.iter().find(is_end)?;
-    place.reason.as_ref().map(|reason| reason_of(reason, Some(&place.place)))
+    place.reason.as_ref().map(|reason| reason_of(reason, Some(&place.place.to_string())))
 }
 
-fn reason_of(reason: &Reason, place: Option<&Place>) -> api::RequestReason {
+/// A reason. `place` is where it happened, if that is to be said.
+pub(super) fn reason_of(reason: &Reason, place: Option<&str>) -> api::RequestReason {
     let mut told = api::RequestReason::default();
-    told.place = place.map(ToString::to_string);
+    told.place = place.map(str::to_owned);
     told.step = u32::try_from(reason.step).ok().filter(|step| *step > 0);
     told.name = Some(reason.name.clone());
     told.text.clone_from(&reason.text);
@@ -90,7 +91,7 @@ fn attempt(attempt: &Attempt) -> api::Attempt {
     told
 }
 
-fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
+pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
     let segment = plan.segment(&progress.place);
     let mut told = api::Place::default();

@@ -14,7 +14,7 @@ use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
-use faasflow_core::state::{ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, Status, search_key};
+use faasflow_core::state::{Scope, Status};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, forbid_scripts, now_ms, read_body};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -22,16 +22,16 @@ use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::answer;
 use super::ended::NOT_SHOWN;
+use super::listing::{cursor, position};
 use super::not_done::NotDone;
-use super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
+use super::parameters::{Recovering, Redriving, ResultParameters, Showing};
 use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
-use super::search::newest;
 use super::tagged::tagged;
+use super::{answer, listing};
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
@@ -53,7 +53,7 @@ const MOST_BODY: u64 = 64 << 10;
 pub(crate) fn routes(function: Arc<Instance>) -> Router {
     Router::new()
         .route("/_/openapi.json", get(openapi))
-        .route("/_/requests", get(list))
+        .route("/_/requests", get(listing::list))
         .route("/_/requests/{id}", get(status))
         .route("/_/requests/{id}/result", get(result))
         .route("/_/requests/{id}/input", get(input))
@@ -84,7 +84,7 @@ async fn absent(uri: Uri) -> Response {
 }
 
 /// Why a request to the API is refused.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     code: Code,
     reason: String,
@@ -113,13 +113,13 @@ fn not_an_id<T>() -> Answered<T> {
     bad(format!("this is not a request id: an id has {}", RequestId::FORM))
 }
 
-type Answered<T> = Result<T, Box<Refused>>;
+pub(super) type Answered<T> = Result<T, Box<Refused>>;
 
 fn refused<T>(status: StatusCode, code: Code, reason: impl Into<String>) -> Answered<T> {
     Err(Box::new(Refused { status, code, reason: reason.into(), id: None, of: None, detail: None }))
 }
 
-fn bad<T>(reason: impl Into<String>) -> Answered<T> {
+pub(super) fn bad<T>(reason: impl Into<String>) -> Answered<T> {
     refused(StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, reason)
 }
 
@@ -157,7 +157,7 @@ impl Refused {
     }
 }
 
-fn answered(answer: Answered<Response>) -> Response {
+pub(super) fn answered(answer: Answered<Response>) -> Response {
     answer.unwrap_or_else(|refused| refused.respond())
 }
 
@@ -194,7 +194,7 @@ impl Instance {
     }
 
     /// Reads a request to the API that must be signed, and checks the signature.
-    async fn signed(&self, request: Request) -> Answered<()> {
+    pub(super) async fn signed(&self, request: Request) -> Answered<()> {
         self.remembering()?;
         let (parts, body) = request.into_parts();
         let body = match read_body(body, MOST_BODY, Duration::from_secs(10)).await {
@@ -245,7 +245,7 @@ impl Instance {
     }
 
     /// The time that an answer may take.
-    fn patience(&self) -> Instant {
+    pub(super) fn patience(&self) -> Instant {
         Deadline::starting_now(self.config.write_timeout).state_in_steps()
     }
 
@@ -299,14 +299,14 @@ impl Instance {
     }
 }
 
-fn parameters<T: DeserializeOwned>(query: Option<&str>) -> Answered<T> {
+pub(super) fn parameters<T: DeserializeOwned>(query: Option<&str>) -> Answered<T> {
     // The error names the parameters that there are.
     serde_html_form::from_str(query.unwrap_or_default())
         .or_else(|error| bad(format!("the query cannot be used: {error}")))
 }
 
 /// Parses a parameter that was given.
-fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answered<usize> {
+pub(super) fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answered<usize> {
     match text.map(str::parse) {
         None => Ok(default),
         Some(Ok(number)) if (1..=most).contains(&number) => Ok(number),
@@ -315,7 +315,7 @@ fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answer
 }
 
 /// Parses a parameter that is `false` if it is absent.
-fn flag(name: &str, text: Option<&str>) -> Answered<bool> {
+pub(super) fn flag(name: &str, text: Option<&str>) -> Answered<bool> {
     match text {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -411,85 +411,6 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
         Ok(response)
     };
     answered_about(id, answer.await)
-}
-
-async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request) -> Response {
-    let answer = async {
-        function.signed(request).await?;
-        let asked: Listing = parameters(query.as_deref())?;
-        let status: Option<Status> = match asked.status.as_deref().map(str::parse).transpose() {
-            Ok(status) => status,
-            Err(error) => return bad(faasflow_core::chain(&error)),
-        };
-        let limit = number("limit", asked.limit.as_deref(), LISTED, MOST_LISTED)?;
-        let query = ListQuery {
-            status,
-            since_ms: since(asked.since.as_deref())?,
-            after: asked.cursor.as_deref().map(position).transpose()?,
-            limit,
-        };
-        let until = function.patience();
-        let manager = function.records(until);
-        let page = match (&asked.key, &asked.search) {
-            (Some(_), Some(_)) => {
-                return bad("`key` and `search` exclude each other: `search` finds search keys as well");
-            }
-            (Some(key), None) => function.with_key(&manager, searched("key", key)?, &query).await,
-            (None, Some(text)) => {
-                // The answer must not be late because of what is read last.
-                let soon = until - until.saturating_duration_since(Instant::now()) / 2;
-                function.search(&manager, searched("search", text)?, &query, soon).await
-            }
-            (None, None) => newest(&manager, &function.name, &query).await,
-        };
-        let page = page.map_err(NotFound::Store)?;
-        let mut told = api::RequestList::default();
-        told.version = api::REQUESTS_VERSION;
-        told.cursor = page.after.as_ref().map(cursor);
-        let tell = |(line, found): (Listed, Option<api::Found>)| {
-            let mut told = api::RequestSummary::default();
-            (told.id, told.status, told.started_ms) = (line.request, answer::status_of(line.status), line.started_ms);
-            told.found = found;
-            told
-        };
-        told.requests = page.lines.into_iter().map(tell).collect();
-        Ok(Json(told).into_response())
-    };
-    answered(answer.await)
-}
-
-/// A text that is searched for. Ids, search keys and labels are not longer.
-fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
-    match search_key(text) {
-        Ok(text) => Ok(text),
-        Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),
-    }
-}
-
-/// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
-/// itself.
-fn since(text: Option<&str>) -> Answered<u64> {
-    let Some(text) = text else { return Ok(0) };
-    if let Ok(ms) = text.parse() {
-        return Ok(ms);
-    }
-    match duration::parse(text) {
-        Ok(since) => Ok(now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
-        Err(_) => bad("`since` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"),
-    }
-}
-
-/// A position as a cursor.
-fn cursor(position: &ListPosition) -> String {
-    format!("{}~{}", position.started_ms, position.request)
-}
-
-/// The position of a cursor.
-fn position(text: &str) -> Answered<ListPosition> {
-    let parsed = text.split_once('~').and_then(|(started_ms, request)| {
-        Some(ListPosition { started_ms: started_ms.parse().ok()?, request: RequestId::parse(request)?.to_string() })
-    });
-    parsed.map_or_else(|| bad("`cursor` must be the `cursor` of an earlier answer"), Ok)
 }
 
 /// Does something to its end, even if the client leaves.

@@ -24,6 +24,11 @@ pub(super) struct Listing {
     pub(super) since: Option<String>,
     pub(super) key: Option<String>,
     pub(super) search: Option<String>,
+    pub(super) at: Option<String>,
+    pub(super) retrying: Option<String>,
+    pub(super) idle: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) details: Option<String>,
     pub(super) limit: Option<String>,
     pub(super) cursor: Option<String>,
 }

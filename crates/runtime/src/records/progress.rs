@@ -43,7 +43,7 @@ pub(super) struct Opened {
     /// The definition that its current generation began with.
     pub(super) begun: BegunWith,
     shape: String,
-    began_ms: u64,
+    pub(super) began_ms: u64,
     caller_waits: bool,
     /// Its search keys.
     keys: Vec<String>,
@@ -90,6 +90,19 @@ impl Remembered {
     }
 }
 
+impl Opened {
+    /// What was read that a survey needs. It is not read again, so the progress is that of this generation even if the request is
+    /// started again meanwhile.
+    pub(super) fn found(&self) -> HashMap<Key, Option<Bytes>> {
+        HashMap::from([(Control::key(), self.control.clone())])
+    }
+
+    pub(super) fn remembered(self, progress: Progress) -> Remembered {
+        let Opened { info, begun, shape, began_ms, caller_waits, keys, first, .. } = self;
+        Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first }
+    }
+}
+
 impl Instance {
     /// The scope of a request that is remembered.
     pub(super) fn scope_of(&self, id: &str) -> Scope {
@@ -127,19 +140,16 @@ impl Instance {
 
     async fn look_up(&self, scope: &Scope, until: Instant) -> Result<Remembered, NotFound> {
         let manager = self.records(until);
-        let Opened { info, begun, shape, began_ms, caller_waits, keys, control, first } =
-            self.opened(&manager, scope).await?;
-        let route = begun.route(&self.flow);
-        // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
-        let mut found = HashMap::from([(Control::key(), control)]);
+        let opened = self.opened(&manager, scope).await?;
+        let route = opened.begun.route(&self.flow);
+        let mut found = opened.found();
         loop {
-            match survey(route, &first, &found) {
+            match survey(route, &opened.first, &found) {
                 Survey::Progress(progress) => {
                     if progress.end.is_some() && manager.is_expired(scope).await? {
                         return Err(NotFound::Expired);
                     }
-                    let progress = *progress;
-                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first });
+                    return Ok(opened.remembered(*progress));
                 }
                 Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
                 Survey::Needs(keys) => {

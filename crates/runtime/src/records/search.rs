@@ -1,6 +1,6 @@
 //! Finds requests by their ids, search keys and labels.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use faasflow_admin as api;
 use faasflow_core::RequestId;
@@ -12,109 +12,52 @@ use faasflow_core::state::{
     requests_with_key,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::filter::Text;
 use crate::instance::Instance;
 use crate::retrying_state::RetryingState;
 
-/// How many requests a page of a search looks at.
-const LOOKED_AT: usize = 1000;
-/// How many of them are read at a time.
-const PAGE: usize = 200;
 /// How many requests are looked at side by side.
 const AT_ONCE: usize = 16;
 
-/// Requests that were found, newest first.
-pub(super) struct Page {
-    pub(super) lines: Vec<(Listed, Option<api::Found>)>,
-    /// Where the next page begins, if there may be more.
-    pub(super) after: Option<ListPosition>,
-}
-
-impl Page {
-    /// A page of these lines, of which there is one more than its limit if another page follows.
-    fn of(mut lines: Vec<Listed>, limit: usize, found: impl Fn() -> Option<api::Found>) -> Page {
-        let has_more = lines.len() > limit;
-        lines.truncate(limit);
-        let after = lines.last().filter(|_| has_more).map(position);
-        Page { lines: lines.into_iter().map(|line| (line, found())).collect(), after }
-    }
-}
-
-/// A text that requests are searched for, and the text in lower case.
-struct Wanted<'a> {
+/// A text that requests are searched for.
+pub(super) struct Wanted<'a> {
     text: &'a str,
-    lower: String,
+    lower: Text,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    pub(super) fn new(text: &'a str) -> Wanted<'a> {
+        Wanted { text, lower: Text::new(text) }
+    }
+
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The text as the call id of a place, if it can be one.
+    pub(super) fn call_id(&self) -> Option<Uuid> {
+        self.text.parse().ok().filter(|id: &Uuid| id.get_version_num() == 8)
+    }
+
     fn is_in(&self, text: &str) -> bool {
-        text.to_lowercase().contains(&self.lower)
+        self.lower.is_in(text)
     }
 }
 
 impl Instance {
     /// The requests with this search key.
-    pub(super) async fn with_key(
-        &self,
-        manager: &RetryingState,
-        key: &str,
-        query: &ListQuery,
-    ) -> Result<Page, StateError> {
-        let found = requests_with_key(manager, &self.name, key).await?;
-        let lines = self.lines_of(manager, found, query, query.limit + 1).await?;
-        Ok(Page::of(lines, query.limit, || Some(found_by(api::FoundBy::Key, key))))
+    pub(super) async fn keyed(&self, manager: &RetryingState, key: &str) -> Result<Vec<KeyedRequest>, StateError> {
+        requests_with_key(manager, &self.name, key).await
     }
 
-    /// The requests of which the id, a search key or a label of an item contains this text, in upper or lower case. The first page
-    /// begins with those that have exactly this id or search key, no matter how old they are. Each page looks at a limited number of
-    /// requests.
-    pub(super) async fn search(
-        &self,
-        manager: &RetryingState,
-        text: &str,
-        query: &ListQuery,
-        until: Instant,
-    ) -> Result<Page, StateError> {
-        let wanted = Wanted { text, lower: text.to_lowercase() };
-        let exact = self.exact(manager, &wanted, query).await?;
-        let is_first = query.after.is_none();
-        let known: HashSet<String> = exact.iter().map(|(line, _)| line.request.clone()).collect();
-        let mut lines = if is_first { exact } else { Vec::new() };
-        let (mut after, mut looked_at) = (query.after.clone(), 0);
-        loop {
-            if lines.len() >= query.limit || looked_at >= LOOKED_AT || (looked_at > 0 && Instant::now() >= until) {
-                // Nothing is before the first request.
-                let start = || ListPosition { started_ms: u64::MAX, request: "-".to_owned() };
-                let after = Some(after.unwrap_or_else(start));
-                return Ok(Page { lines: sorted(lines), after });
-            }
-            let page = ListQuery { after: after.clone(), limit: PAGE, ..query.clone() };
-            let found = manager.list_requests(&self.name, &page).await?;
-            let is_last = found.len() < PAGE;
-            let matches = self.matches(manager, &wanted, &found).await?;
-            for (line, found) in found.into_iter().zip(matches) {
-                if lines.len() >= query.limit {
-                    break;
-                }
-                (after, looked_at) = (Some(position(&line)), looked_at + 1);
-                if let Some(found) = found.filter(|_| !known.contains(&line.request)) {
-                    lines.push((line, Some(found)));
-                }
-            }
-            if is_last && lines.len() < query.limit {
-                return Ok(Page { lines: sorted(lines), after: None });
-            }
-        }
-    }
-
-    /// The newest requests with exactly this id or search key.
-    async fn exact(
+    /// The requests with exactly this id or search key.
+    pub(super) async fn exact(
         &self,
         manager: &RetryingState,
         wanted: &Wanted<'_>,
-        query: &ListQuery,
-    ) -> Result<Vec<(Listed, Option<api::Found>)>, StateError> {
+    ) -> Result<Vec<KeyedRequest>, StateError> {
         let mut requests: Vec<KeyedRequest> = Vec::new();
         if let Some(id) = RequestId::parse(wanted.text) {
             let begun = manager.get(&self.scope_of(id.as_str()), Begun::key().as_str()).await?;
@@ -125,20 +68,13 @@ impl Instance {
                     .map(|envelope| KeyedRequest { started_ms: envelope.request.started_ms, request: id.to_string() }),
             );
         }
-        requests.extend(requests_with_key(manager, &self.name, wanted.text.trim()).await?);
-        // They do not depend on the page.
-        let query = ListQuery { after: None, ..query.clone() };
-        let lines = self.lines_of(manager, requests, &query, query.limit).await?;
-        let found = |line: Listed| {
-            let by = if line.request == wanted.text { api::FoundBy::Id } else { api::FoundBy::Key };
-            (line, Some(found_by(by, wanted.text.trim())))
-        };
-        Ok(lines.into_iter().map(found).collect())
+        requests.extend(self.keyed(manager, wanted.text.trim()).await?);
+        Ok(requests)
     }
 
     /// The lines of these requests in the list, newest first. Those are left out that are not among what the query asks for, or that
     /// have expired.
-    async fn lines_of(
+    pub(super) async fn lines_of(
         &self,
         manager: &RetryingState,
         mut requests: Vec<KeyedRequest>,
@@ -187,7 +123,7 @@ impl Instance {
     }
 
     /// What of each of these requests matches, if anything does.
-    async fn matches(
+    pub(super) async fn matches(
         &self,
         manager: &RetryingState,
         wanted: &Wanted<'_>,
@@ -220,12 +156,6 @@ impl Instance {
     }
 }
 
-/// A page of the list.
-pub(super) async fn newest(manager: &RetryingState, flow: &str, query: &ListQuery) -> Result<Page, StateError> {
-    let lines = manager.list_requests(flow, &ListQuery { limit: query.limit + 1, ..query.clone() }).await?;
-    Ok(Page::of(lines, query.limit, || None))
-}
-
 /// The first label of a request that matches.
 fn label<'a>(
     manager: &'a RetryingState,
@@ -241,18 +171,8 @@ fn label<'a>(
     })
 }
 
-fn found_by(by: api::FoundBy, text: &str) -> api::Found {
+pub(super) fn found_by(by: api::FoundBy, text: &str) -> api::Found {
     let mut found = api::Found::default();
     (found.by, found.text) = (by, text.to_owned());
     found
-}
-
-/// The position of a line in the list.
-fn position(line: &Listed) -> ListPosition {
-    ListPosition { started_ms: line.started_ms, request: line.request.clone() }
-}
-
-fn sorted(mut lines: Vec<(Listed, Option<api::Found>)>) -> Vec<(Listed, Option<api::Found>)> {
-    lines.sort_by(|(a, _), (b, _)| (b.started_ms, &b.request).cmp(&(a.started_ms, &a.request)));
-    lines
 }

@@ -52,6 +52,35 @@ async fn a_list_can_be_narrowed() {
     assert_eq!((ran.code(), gateway.asked().len()), (2, 1), "{ran:?}");
 }
 
+/// A list with details says where requests are, and why.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_found_by_where_they_are_and_why() {
+    let gateway = FakeGateway::listen(|what, _| match what {
+        _ if what.starts_with("GET /system/flows/upload/requests?") => json_answer(
+            r#"{"requests":[{"id":"a","status":"running","started_ms":3,"at":{"place":"1.6/2","path":["item-7"],"label":"a.jpg",
+            "steps":["function `compress`"],"status":"retrying","reason":{"text":"it answered 503","code":"FF0405"},"more":2,
+            "partial":true}},
+            {"id":"b","status":"failure","started_ms":2,"reason":{"place":"2","name":"function `tag`","text":"no \u001b[31mred"}}],
+            "cursor":"1~a"}"#,
+        ),
+        _ => unknown(),
+    })
+    .await;
+    let filters = ["--at", "a.jpg", "--retrying", "--idle", "10m", "--reason", "FF0405"];
+    let ran = gateway.run(&[&["requests", "upload"][..], &filters].concat());
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(
+        gateway.sent("GET"),
+        ["GET /system/flows/upload/requests?at=a.jpg&retrying=true&idle=10m&reason=FF0405&details=true&limit=50"]
+    );
+    let rows: Vec<&str> = ran.stdout().lines().collect();
+    assert!(rows[0].ends_with("NOW AT, OR WHY"), "{ran:?}");
+    let at = "item-7/function `compress` (a.jpg), tried again: it answered 503 (FF0405), and at least 2 more places";
+    assert!(rows[1].starts_with("a ") && rows[1].ends_with(at), "{ran:?}");
+    assert!(rows[2].ends_with("function `tag`: no \\u{1b}[31mred"), "{ran:?}");
+    assert_eq!(ran.stderr(), "Older requests may match as well: `--all` searches all of them.\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_pages_are_fetched_if_wanted() {
     let gateway = FakeGateway::listen(|what, _| match what {

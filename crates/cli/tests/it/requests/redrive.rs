@@ -61,6 +61,9 @@ async fn nothing_is_started_without_a_yes_or_in_a_dry_run() {
     let says = "error[FF0931]: 2 requests would be redriven, and nobody can be asked\n";
     assert!(ran.code() == 4 && ran.stderr().starts_with(says) && ran.stderr().contains("`--yes`"), "{ran:?}");
     assert_eq!(ran.stdout().lines().count(), 3);
+    gateway.run(&["requests", "redrive", "--failed", "--dry-run", "--reason", "FF0310", "--search", "a b"]);
+    let target = "GET /system/flows/upload/requests?status=failure&search=a+b&reason=FF0310&details=true&limit=1000";
+    assert!(gateway.sent("GET").iter().any(|sent| sent == target), "{:?}", gateway.sent("GET"));
     let ran = gateway.run(&["requests", "redrive", "--failed", "--dry-run"]);
     assert_eq!((ran.code(), ran.stdout().lines().count()), (0, 3));
     assert_eq!(ran.stderr(), "2 requests would be redriven. Nothing was changed.\n");

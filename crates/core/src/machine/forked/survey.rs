@@ -41,6 +41,9 @@ pub enum Survey {
 /// How many entries of a join are read at first. Each further step reads as many as are known by then.
 const ENTRIES: u32 = 64;
 
+/// How many keys may be missing until no further members are followed to find out what is known so far.
+const MISSING: usize = 64;
+
 /// Finds out what has become of a request. `first` is its [first token](Message::fresh) in its current generation, and `found`
 /// contains what was read so far: each key that this function asked for, with its value if it exists.
 ///
@@ -48,7 +51,40 @@ const ENTRIES: u32 = 64;
 /// one answer may name many keys.
 #[must_use]
 pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashMap<Key, Option<Bytes>>) -> Survey {
-    let mut surveyor = Surveyor { route: route.into(), found, seen: Seen::default() };
+    examine(route.into(), first, found, usize::MAX, true)
+}
+
+/// Like [`survey`], for those who do not read more than `room` further keys of the request. It asks for a few more keys at most.
+#[must_use]
+pub fn survey_within<'a>(
+    route: impl Into<Route<'a>>,
+    first: &Message,
+    found: &'a HashMap<Key, Option<Bytes>>,
+    room: usize,
+) -> Survey {
+    // Without room for any key, it would follow no member, and seem to need nothing.
+    examine(route.into(), first, found, room.max(1), true)
+}
+
+/// What [`survey_within`] has found out so far, if the keys that it asks for are not read. It never needs keys. Places of which
+/// nothing was read are missing. The members of a for-each whose entries were not all read are all counted as waiting.
+#[must_use]
+pub fn survey_so_far<'a>(
+    route: impl Into<Route<'a>>,
+    first: &Message,
+    found: &'a HashMap<Key, Option<Bytes>>,
+) -> Survey {
+    examine(route.into(), first, found, MISSING, false)
+}
+
+fn examine<'a>(
+    route: Route<'a>,
+    first: &Message,
+    found: &'a HashMap<Key, Option<Bytes>>,
+    room: usize,
+    is_whole: bool,
+) -> Survey {
+    let mut surveyor = Surveyor { route, found, room, seen: Seen::default() };
     let generation = first.place.generation();
     let control = surveyor.look(layout::control());
     let over = surveyor.look(layout::over(generation));
@@ -66,7 +102,7 @@ pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashM
     if let Some(key) = unreadable {
         return Survey::Unreadable(key);
     }
-    if !needs.is_empty() {
+    if is_whole && !needs.is_empty() {
         return Survey::Needs(needs);
     }
     let end = over.map(|over| {
@@ -93,6 +129,8 @@ pub fn survey<'a>(route: impl Into<Route<'a>>, first: &Message, found: &'a HashM
 struct Surveyor<'a> {
     route: Route<'a>,
     found: &'a HashMap<Key, Option<Bytes>>,
+    /// If more keys than this have to be read, no further members are followed.
+    room: usize,
     seen: Seen,
 }
 
@@ -244,7 +282,10 @@ impl Surveyor<'_> {
             self.seen.places[at].stop();
             return Some(walk.join_token(composite, fork, terms, None));
         }
-        let entries = self.entries(composite, fork, &terms)?;
+        let Some(entries) = self.entries(composite, fork, &terms) else {
+            self.seen.places[at].members = Some(tally.count(terms.members, []));
+            return None;
+        };
         let begin = |member: u32, seen: u32, is_first: bool| {
             let terms = Terms { seen, due_ms: None, label: None, ..terms.clone() };
             let joins = [&walk.message.joins[..], &[terms]].concat();
@@ -256,8 +297,9 @@ impl Surveyor<'_> {
             };
             Message::begin(walk.entry_place(composite, fork, member), payload, origin, joins)
         };
-        let mut begun: Vec<(u32, Message)> =
-            Tally::first(outline, &terms).into_iter().map(|member| (member, begin(member, 0, true))).collect();
+        // The members that have begun, the number of entries before, and whether they began first.
+        let mut begun: Vec<(u32, u32, bool)> =
+            Tally::first(outline, &terms).into_iter().map(|member| (member, 0, true)).collect();
         let mut entered = HashMap::new();
         for (number, entry) in (0u32..).zip(&entries) {
             for (member, ended) in entry.members() {
@@ -266,7 +308,7 @@ impl Surveyor<'_> {
                 if entry.tally.verdict.is_none() {
                     let after = entry.tally_after(outline, &terms, &tally, member);
                     let next = after.next(outline, &terms, member);
-                    begun.extend(next.into_iter().map(|member| (member, begin(member, number + 1, false))));
+                    begun.extend(next.into_iter().map(|member| (member, number + 1, false)));
                 }
             }
             tally = entry.tally.clone();
@@ -282,17 +324,19 @@ impl Surveyor<'_> {
         // The items of a for-each that have ended are only counted, except for some that failed.
         let failed = begun
             .iter()
-            .filter(|(member, _)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
-        for (_, message) in failed.take(FAILED).cloned().collect::<Vec<_>>() {
-            let message = self.labelled(message);
+            .filter(|(member, ..)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
+        for (member, seen, is_first) in failed.take(FAILED).copied().collect::<Vec<_>>() {
+            let message = self.labelled(begin(member, seen, is_first));
             self.visit(message, false);
         }
         let is_wanted = wanted && !is_decided;
         let mut late = Vec::new();
-        for (member, message) in begun {
+        for (member, seen, is_first) in begun {
             let has_entered = entered.contains_key(&member);
-            if !has_entered || is_graph {
-                let message = self.labelled(message);
+            if self.seen.needs.len() >= self.room {
+                late.extend((!has_entered).then_some(None));
+            } else if !has_entered || is_graph {
+                let message = self.labelled(begin(member, seen, is_first));
                 let ended = self.visit(message, is_wanted && !has_entered);
                 if !has_entered {
                     late.push(ended);

@@ -181,6 +181,7 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::Members>(&document, &mut seen, "Members");
     check::<api::RequestList>(&document, &mut seen, "RequestList");
     check::<api::RequestSummary>(&document, &mut seen, "RequestSummary");
+    check::<api::RequestAt>(&document, &mut seen, "RequestAt");
     check::<api::Found>(&document, &mut seen, "Found");
     check::<api::RequestChange>(&document, &mut seen, "RequestChange");
     check::<api::Recovery>(&document, &mut seen, "Recovery");

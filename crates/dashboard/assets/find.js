@@ -1,0 +1,118 @@
+// Asks flows for the requests that a page wants, and says in words which ones these are.
+
+import * as api from "./api.js";
+import { look } from "./format.js";
+
+/** The filters of the list, as they are in the URL. */
+export const FILTERS = ["flow", "status", "since", "at", "retrying", "idle", "reason", "search"];
+/** Those that look at each request. A page of them may have few requests although others follow. */
+const LOOKING = ["at", "retrying", "idle", "reason", "search"];
+/** Those that find only requests that have not ended. */
+const OPEN = ["at", "retrying", "idle"];
+
+export const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
+export const IDLE = [["", "Moved at any time"], ["1m", "Not moved for 1 minute"], ["5m", "Not moved for 5 minutes"], ["1h", "Not moved for 1 hour"], ["24h", "Not moved for 24 hours"]];
+
+/** For how long a flow that was built with an older version is not asked for details, in milliseconds. */
+const REMEMBERED = 60_000;
+const older = new Map();
+
+export const looksAtEach = (filters) => LOOKING.some((name) => filters[name]);
+export const isAboutOpen = (filters) => OPEN.some((name) => filters[name]);
+
+/** The parameters of a query with these filters. */
+function queryOf(filters) {
+  return Object.fromEntries(FILTERS.filter((name) => name !== "flow" && filters[name]).map((name) => [name, filters[name]]));
+}
+
+/** The requests of these filters in words, such as "requests of orders that have failed and began in the last hour". */
+export function inWords(filters) {
+  const named = ([, name]) => name[0].toLowerCase() + name.slice(1);
+  const text = (name) => `“${filters[name]}”`;
+  const of = (options, name) => named(options.find(([value]) => value === filters[name]) ?? [null, filters[name]]);
+  const words = [
+    filters.status && `have the status “${look(filters.status)[1]}”`,
+    filters.since && `began ${of(SINCE, "since")}`,
+    filters.at && `are at a place with ${text("at")}`,
+    filters.retrying && "are tried again",
+    filters.idle && `have ${of(IDLE, "idle")}`,
+    filters.reason && `have ${text("reason")} in their reason`,
+    filters.search && `have ${text("search")} in their id, a search key or a label`,
+  ].filter(Boolean);
+  const all = words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words.join("");
+  return `requests of ${filters.flow || "all flows"}${all ? ` that ${all}` : ""}`;
+}
+
+/** What to say about a flow that refuses to be asked. */
+export function refusalInWords({ flow, error }) {
+  if (error.status === 501) return `${flow}: it does not remember its requests. `;
+  if (/unknown field/.test(error.message)) return `${flow}: it was built with an older version of Faasflow, which does not have this filter. `;
+  return `${flow}: ${error.message}. `;
+}
+
+/** One page of the requests of a flow. A flow of an older version says no details. */
+async function page(flow, query, signal, ask) {
+  const isOlder = older.get(flow) > performance.now();
+  const parameters = new URLSearchParams(isOlder ? query : { details: "true", ...query });
+  try {
+    return await ask(`${api.flowPath(flow)}/requests?${parameters}`, signal);
+  } catch (error) {
+    if (isOlder || error.status !== 400 || !error.message.includes("unknown field `details`")) throw error;
+    older.set(flow, performance.now() + REMEMBERED);
+    return page(flow, query, signal, ask);
+  }
+}
+
+/**
+ * The newest requests of each flow, together, newest first: at most `limit` of each. If pages look at each request, `depth` says how many
+ * pages are read. Flows that refuse are named.
+ */
+export async function find(flows, filters, { limit, depth }, signal) {
+  const answers = await Promise.all(flows.map(async (flow) => {
+    const requests = [];
+    let cursor;
+    try {
+      for (let number = 0; number < depth && requests.length < limit; number += 1) {
+        const query = { ...queryOf(filters), limit: limit - requests.length, ...(cursor ? { cursor } : {}) };
+        const answer = await page(flow, query, signal, api.getSoon);
+        requests.push(...answer.requests.map((request) => ({ flow, ...request })));
+        cursor = answer.cursor;
+        if (!cursor) break;
+      }
+      return { flow, requests, isMore: cursor !== undefined };
+    } catch (error) {
+      if (!(error instanceof api.Refused)) throw error;
+      return { flow, requests, isMore: false, error };
+    }
+  }));
+  const requests = answers.flatMap((answer) => answer.requests).sort((one, other) => other.started_ms - one.started_ms);
+  return { requests, isMore: answers.some((answer) => answer.isMore), refused: answers.filter((answer) => answer.error) };
+}
+
+/**
+ * All requests that match, of these statuses, however many there are. `ask(path, signal)` returns the JSON at a path, and `found(number)`
+ * is told how many there are so far. A flow that refuses is in `refused`.
+ */
+export async function findAll(flows, filters, statuses, signal, ask, found) {
+  const requests = new Map();
+  const refused = [];
+  for (const flow of flows) {
+    try {
+      for (const status of statuses) {
+        let cursor;
+        do {
+          const query = { ...queryOf(filters), status, limit: 1000, ...(cursor ? { cursor } : {}) };
+          const answer = await ask(`${api.flowPath(flow)}/requests?${new URLSearchParams(query)}`, signal);
+          for (const request of answer.requests) requests.set(`${flow}/${request.id}`, { flow, ...request });
+          cursor = answer.cursor;
+          found(requests.size);
+        } while (cursor && !signal.aborted);
+      }
+    } catch (error) {
+      if (!(error instanceof api.Refused)) throw error;
+      // Such flows are usual beside others.
+      if (error.status !== 501) refused.push({ flow, error });
+    }
+  }
+  return { requests: [...requests.values()], refused };
+}

@@ -1,0 +1,165 @@
+//! The route that lists the requests of a flow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{RawQuery, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use faasflow_admin as api;
+use faasflow_core::state::{ListPosition, ListQuery, MAX_SEARCH_KEY, Status, search_key};
+use faasflow_core::{RequestId, duration};
+use faasflow_http::now_ms;
+use tokio::time::Instant;
+
+use super::answer;
+use super::api::{Answered, LISTED, MOST_LISTED, answered, bad, flag, number, parameters};
+use super::filter::{Filter, Text};
+use super::pages::{Among, Asked, Line};
+use super::parameters::Listing;
+use super::progress::NotFound;
+use super::search::Wanted;
+use crate::instance::Instance;
+
+/// How long a page looks at requests. People wait for it, and the next page goes on.
+const SOON: Duration = Duration::from_secs(2);
+
+pub(super) async fn list(
+    State(function): State<Arc<Instance>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let given: Listing = parameters(query.as_deref())?;
+        let asked = asked(&given)?;
+        let until = function.patience();
+        let manager = function.records(until);
+        // The answer must not be late because of what is read last.
+        let soon = Instant::now() + SOON.min(until.saturating_duration_since(Instant::now()) / 2);
+        let page = function.page(&manager, &asked, soon).await.map_err(NotFound::Store)?;
+        let mut told = api::RequestList::default();
+        told.version = api::REQUESTS_VERSION;
+        told.cursor = page.next.as_ref().map(|(after, exact_to)| match exact_to {
+            None => cursor(after),
+            Some(exact_to) => format!("{}~{}", cursor(after), cursor(exact_to)),
+        });
+        told.requests = page.lines.into_iter().map(summary).collect();
+        Ok(Json(told).into_response())
+    };
+    answered(answer.await)
+}
+
+fn summary(Line { listed, found, details }: Line) -> api::RequestSummary {
+    let mut told = api::RequestSummary::default();
+    (told.id, told.status, told.started_ms) = (listed.request, answer::status_of(listed.status), listed.started_ms);
+    told.found = found;
+    if let Some(details) = details {
+        (told.moved_ms, told.at, told.reason) = (details.moved_ms, details.at, details.reason);
+    }
+    told
+}
+
+/// What the parameters ask for.
+fn asked(given: &Listing) -> Answered<Asked<'_>> {
+    let status: Option<Status> = match given.status.as_deref().map(str::parse).transpose() {
+        Ok(status) => status,
+        Err(error) => return bad(faasflow_core::chain(&error)),
+    };
+    let among = match (&given.key, &given.search) {
+        (Some(_), Some(_)) => {
+            return bad("`key` and `search` exclude each other: `search` finds search keys as well");
+        }
+        (Some(key), None) => Among::Keyed(searched("key", key)?),
+        (None, Some(text)) => Among::Searched(Wanted::new(searched("search", text)?)),
+        (None, None) => Among::All,
+    };
+    let filter = filter(given, status)?;
+    let (after, exact_to) = match given.cursor.as_deref().map(two_positions).transpose()? {
+        Some((after, exact_to)) => (Some(after), exact_to),
+        None => (None, None),
+    };
+    let limit = number("limit", given.limit.as_deref(), LISTED, MOST_LISTED)?;
+    let query = ListQuery { status, since_ms: since(given.since.as_deref())?, after, limit };
+    Ok(Asked { query, among, filter, details: flag("details", given.details.as_deref())?, exact_to })
+}
+
+fn filter(given: &Listing, status: Option<Status>) -> Answered<Filter> {
+    let text = |name, text: &Option<String>| -> Answered<Option<Text>> {
+        Ok(text.as_deref().map(|text| searched(name, text)).transpose()?.map(Text::new))
+    };
+    let idle = match given.idle.as_deref().map(duration::parse) {
+        None => None,
+        Some(Ok(idle)) => Some(idle),
+        Some(Err(_)) => return bad("`idle` must be a duration such as `10m`: for how long a request has not moved"),
+    };
+    let filter = Filter {
+        at: text("at", &given.at)?,
+        retrying: flag("retrying", given.retrying.as_deref())?,
+        idle,
+        reason: text("reason", &given.reason)?,
+    };
+    match (status.filter(|status| !filter.allows(*status)), filter.open_only()) {
+        (None, _) => Ok(filter),
+        (Some(status), Some(name)) => bad(format!(
+            "`{name}` finds only requests that have not ended, so leave out `status={status}`, or use `status` without `{name}`"
+        )),
+        (Some(status), None) => {
+            bad(format!("a request with `status={status}` has no reason, so leave out `status` or `reason`"))
+        }
+    }
+}
+
+/// A text that is searched for. Ids, search keys and labels are not longer.
+fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
+    match search_key(text) {
+        Ok(text) => Ok(text),
+        Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),
+    }
+}
+
+/// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
+/// itself.
+fn since(text: Option<&str>) -> Answered<u64> {
+    let Some(text) = text else { return Ok(0) };
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    match duration::parse(text) {
+        Ok(since) => Ok(now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
+        Err(_) => bad("`since` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"),
+    }
+}
+
+/// A position as a cursor.
+pub(super) fn cursor(position: &ListPosition) -> String {
+    format!("{}~{}", position.started_ms, position.request)
+}
+
+/// The position of a cursor.
+pub(super) fn position(text: &str) -> Answered<ListPosition> {
+    match two_positions(text)? {
+        (position, None) => Ok(position),
+        _ => not_a_cursor(),
+    }
+}
+
+/// The position of a cursor, and the second one that the cursor of a search may have.
+fn two_positions(text: &str) -> Answered<(ListPosition, Option<ListPosition>)> {
+    let parsed = |started_ms: &str, request: &str| {
+        Some(ListPosition { started_ms: started_ms.parse().ok()?, request: RequestId::parse(request)?.to_string() })
+    };
+    let parts: Vec<&str> = text.split('~').collect();
+    let positions = match parts[..] {
+        [started_ms, request] => parsed(started_ms, request).map(|after| (after, None)),
+        [started_ms, request, exact_ms, exact] => {
+            parsed(started_ms, request).zip(parsed(exact_ms, exact)).map(|(after, exact_to)| (after, Some(exact_to)))
+        }
+        _ => None,
+    };
+    positions.map_or_else(not_a_cursor, Ok)
+}
+
+fn not_a_cursor<T>() -> Answered<T> {
+    bad("`cursor` must be the `cursor` of an earlier answer")
+}

@@ -1,0 +1,185 @@
+//! What is checked of finding requests, and of changing all that are found.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::json;
+
+use super::browser::Tab;
+use super::checks::Visit;
+use super::stand::Stand;
+use crate::suite::expect;
+
+const ROWS: &str = "document.querySelectorAll('tbody tr').length";
+/// What the column says about the first request.
+const WHERE: &str = "(document.querySelector('tbody td.where')?.innerText ?? '')";
+
+async fn rows(tab: &Tab, count: usize) -> Result<(), String> {
+    tab.until(&format!("{count} requests are listed"), &format!("{ROWS} === {count}")).await
+}
+
+/// Sends requests to the flow `brittle`, and waits until they have ended.
+async fn send(stand: &Stand, prefix: &str, count: usize, body: &str) -> Result<(), String> {
+    let send = |number: usize| async move {
+        let id = format!("{prefix}-{number}");
+        stand.post("/function/brittle", &[("x-faasflow-request-id", &id)], body.as_bytes()).await.map(drop)
+    };
+    futures_util::stream::iter((1..=count).map(send)).buffer_unordered(8).try_collect().await
+}
+
+/// How many requests of `brittle` are listed with this query.
+async fn count(stand: &Stand, query: &str) -> Result<usize, String> {
+    let list = stand.json(&format!("/system/flows/brittle/requests?limit=1000&{query}")).await?;
+    Ok(list["requests"].as_array().map_or(0, Vec::len))
+}
+
+async fn until_count(stand: &Stand, query: &str, wanted: usize) -> Result<(), String> {
+    let mut last = 0;
+    for _ in 0..600 {
+        last = count(stand, query).await?;
+        if last == wanted {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(format!("{last} requests are listed with `{query}`, and not {wanted}"))
+}
+
+pub(super) async fn broken(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    stand.courier.store(false, Ordering::SeqCst);
+    stand.post("/async-function/fragile", &[("x-faasflow-request-id", "find-1")], b"17").await?.expect(202)?;
+    stand.file("slow", true)?;
+    stand.order("find-2").await?;
+    visit.go("/ui/requests?retrying=true").await?;
+    rows(tab, 1).await?;
+    tab.until("it says where and why", &format!("/callback.*: tried again, because/.test({WHERE})")).await?;
+    let box_ = "document.querySelector('.check input').checked";
+    tab.until("the filter of the URL is set", box_).await?;
+    visit.seen("requests-retrying").await?;
+    tab.click(".check input", "").await?;
+    tab.fill("input[aria-label=Place]", "PACK").await?;
+    tab.until("the request at that place is listed", &format!("{ROWS} === 1 && {WHERE} === 'function pack'")).await?;
+    tab.until("the URL has the place", "location.search === '?at=PACK'").await?;
+    tab.fill("input[aria-label=Place]", "").await?;
+    tab.fill("select[aria-label='How long it has not moved']", "24h").await?;
+    tab.shows("There are no such requests.").await?;
+    tab.fill("select[aria-label='How long it has not moved']", "").await?;
+    tab.fill("input[aria-label=Reason]", "answered 503").await?;
+    rows(tab, 1).await?;
+    // A filter that excludes the other is explained.
+    visit.go("/ui/requests?flow=fragile&retrying=true&status=success").await?;
+    tab.shows("fragile: `retrying` finds only requests that have not ended").await?;
+    stand.file("slow", false)?;
+    stand.until("orders", "find-2", "success").await?;
+    stand.courier.store(true, Ordering::SeqCst);
+    stand.post("/system/flows/fragile/requests/find-1/stop", &[], b"").await?.expect(200).map(drop)
+}
+
+pub(super) async fn call_ids(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let told = stand.json("/system/flows/orders/requests/find-2").await?;
+    let place = &told["places"][1];
+    let call = place["call_id"].as_str().ok_or_else(|| format!("no call id: {told}"))?;
+    visit.go("/ui/requests").await?;
+    tab.fill("input[aria-label=Search]", call).await?;
+    rows(tab, 1).await?;
+    tab.shows("find-2").await?;
+    tab.shows(&format!("call id of place {}", place["place"].as_str().unwrap_or_default())).await?;
+    tab.shows("payloads, headers, reasons and logs are not").await
+}
+
+/// U17: 7 of 500 match.
+pub(super) async fn matching(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    send(stand, "shelf", 7, "no shelf").await?;
+    send(stand, "till", 493, "no till").await?;
+    until_count(stand, "status=failure", 500).await?;
+    visit.go("/ui/requests?flow=brittle&reason=no+shelf").await?;
+    rows(tab, 7).await?;
+    tab.until("the column says why", &format!("{WHERE}.includes('there is no shelf')")).await?;
+    tab.click("button", "Redrive all that match").await?;
+    tab.shows("Redrive 7 requests?").await?;
+    tab.shows("requests of brittle that have “no shelf” in their reason").await?;
+    tab.shows("Keep this page open").await?;
+    visit.seen("requests-redrive-all").await?;
+    // Another one matches while the dialogue is open.
+    send(stand, "shelf-late", 1, "no shelf").await?;
+    until_count(stand, "status=failure", 501).await?;
+    stand.file("mended", true)?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.shows("7 requests redriven.").await?;
+    until_count(stand, "status=success", 7).await?;
+    expect(count(stand, "status=success&search=shelf-late").await? == 0, || {
+        "a request was redriven that matched later".to_owned()
+    })?;
+    until_count(stand, "status=failure", 494).await?;
+    // What has changed meanwhile is refused, and the page says why.
+    stand.file("mended", false)?;
+    visit.go("/ui/requests?flow=brittle&search=shelf-late").await?;
+    tab.click("button", "Redrive all that match").await?;
+    tab.shows("Redrive 1 request?").await?;
+    stand.file("mended", true)?;
+    stand.post("/system/flows/brittle/requests/shelf-late-1/redrive", &[], b"").await?.expect(200)?;
+    stand.until("brittle", "shelf-late-1", "success").await?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.shows("0 requests redriven.").await?;
+    tab.shows("1 request refused:").await?;
+    let names = "document.querySelector('.refused a')?.textContent === 'shelf-late-1'";
+    tab.until("the account names it", names).await?;
+    visit.seen("requests-refused").await
+}
+
+/// There is no limit of a thousand, and what was not tried is told.
+pub(super) async fn crowd(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    stand.file("mended", false)?;
+    send(stand, "crowd", 700, "no till").await?;
+    until_count(stand, "status=success", 8).await?;
+    stand.file("mended", true)?;
+    visit.go("/ui/requests?flow=brittle&reason=no+till").await?;
+    tab.click("button", "Redrive all that match").await?;
+    tab.shows("Redrive 1,193 requests?").await?;
+    tab.fill("dialog input[type=number]", "20").await?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.until("it is at work", "/Redriving: [1-9]\\d* of 1,193 done/.test(document.body.innerText)").await?;
+    visit.seen("requests-progress").await?;
+    tab.click(".going button", "Cancel").await?;
+    tab.until("it says what is left", "/\\d+ requests? redriven, and [\\d,]+ not tried/.test(document.body.innerText)")
+        .await?;
+    let told = tab.eval("document.querySelector('.progress').innerText.match(/[\\d,]+/g).map((text) => Number(text.replaceAll(',', '')))").await?;
+    let numbers: Vec<u64> = serde_json::from_value(told.clone()).map_err(|error| error.to_string())?;
+    expect(numbers.iter().sum::<u64>() == 1193 && numbers[0] < 1193, || format!("the account says {told}"))?;
+    tab.click("button", "Redrive all that match").await?;
+    tab.shows(&format!("{} requests?", thousands(numbers[1]))).await?;
+    tab.click("dialog button", "Redrive").await?;
+    tab.shows(&format!("{} requests redriven.", thousands(numbers[1]))).await?;
+    until_count(stand, "status=failure", 0).await
+}
+
+fn thousands(number: u64) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
+/// A flow of an older version refuses parameters that it does not know.
+pub(super) async fn older(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    visit.go("/ui/requests?flow=mirror").await?;
+    tab.until("requests are listed", &format!("{ROWS} > 0")).await?;
+    let refuses =
+        json!({ "reason": "the query cannot be used: unknown field `details`, expected one of `status`, `since`" });
+    tab.eval(&format!(
+        "(() => {{ const real = fetch; window.refused = 0; window.listed = 0; window.fetch = (url, options) => {{ \
+         if (!/flows\\/mirror\\/requests\\?/.test(url)) return real(url, options); \
+         const field = /[?&](details|at|retrying|idle|reason)=/.exec(url)?.[1]; \
+         if (!field) {{ listed += 1; return real(url, options); }} \
+         refused += 1; return Promise.resolve(new Response({}.replace('`details`', '`' + field + '`'), {{ status: 400 }})); }}; }})()",
+        json!(refuses.to_string())
+    ))
+    .await?;
+    tab.fill("select[aria-label=Status]", "success").await?;
+    tab.until("it is asked again without details", "listed > 0 && refused > 0").await?;
+    tab.until("requests are still listed", &format!("{ROWS} > 0")).await?;
+    tab.fill("input[aria-label=Reason]", "x").await?;
+    tab.shows("mirror: it was built with an older version of Faasflow, which does not have this filter.").await
+}
