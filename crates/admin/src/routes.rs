@@ -44,7 +44,11 @@ pub const ROUTES: &[Route] = &[
     route("GET", paths::FLOWS, &[]),
     route("GET", paths::DRAWING, &[]),
     route("GET", paths::FLOW_ACTIVITY, &[]),
-    route("GET", paths::REQUESTS, &["status", "since", "key", "search", "limit", "cursor"]),
+    route(
+        "GET",
+        paths::REQUESTS,
+        &["status", "since", "key", "search", "at", "retrying", "idle", "reason", "details", "limit", "cursor"],
+    ),
     route("GET", paths::REQUEST, &[]),
     route("GET", paths::RESULT, &["masked"]),
     route("GET", paths::INPUT, &["place"]),

@@ -83,8 +83,27 @@ fn samples() -> BTreeMap<&'static str, Value> {
         chosen: Some(text()),
         members: Some(Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 }),
     };
-    let found = || Found { by: FoundBy::Key, text: text() };
-    let listed = || RequestSummary { id: text(), status: RequestStatus::Running, started_ms: 1, found: Some(found()) };
+    let found = || Found { by: FoundBy::Key, text: text(), place: Some(text()) };
+    let at = || RequestAt {
+        place: text(),
+        path: vec![text()],
+        label: Some(text()),
+        steps: vec![text()],
+        status: PlaceStatus::Retrying,
+        reason: Some(reason()),
+        more: 1,
+        members: Some(1),
+        partial: true,
+    };
+    let listed = || RequestSummary {
+        id: text(),
+        status: RequestStatus::Running,
+        started_ms: 1,
+        found: Some(found()),
+        moved_ms: Some(1),
+        at: Some(at()),
+        reason: Some(reason()),
+    };
     let drawn_shape = || DrawnShape {
         kind: text(),
         x: 1,
@@ -324,6 +343,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ),
         ("RequestSummary", value(&listed())),
         ("Found", value(&found())),
+        ("RequestAt", value(&at())),
         (
             "RequestChange",
             value(&RequestChange {

@@ -87,7 +87,7 @@ fn guarded(builder: FlowBuilder, secret: &str, callback: &str) -> FlowBuilder {
 /// Fails with what it is given if that begins with `no `, until there is the file `mended`.
 async fn brittle(text: String) -> Result<String> {
     match text.strip_prefix("no ") {
-        Some(missing) if !Path::new("mended").exists() => Err(Error::msg(format!("there is no {missing}"))),
+        Some(missing) if !Path::new("mended").exists() => Err(Error::refused(format!("there is no {missing}"))),
         _ => Ok(text),
     }
 }

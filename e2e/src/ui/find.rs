@@ -147,7 +147,8 @@ pub(super) async fn crowd(visit: &Visit) -> Result<(), String> {
     tab.click(".going button", "Cancel").await?;
     tab.until("it says what is left", "/\\d+ requests? redriven, and [\\d,]+ not tried/.test(document.body.innerText)")
         .await?;
-    let told = tab.eval("document.querySelector('.progress').innerText.match(/[\\d,]+/g).map((text) => Number(text.replaceAll(',', '')))").await?;
+    let numbers = "document.querySelector('.progress').innerText.match(/\\d[\\d,]*/g)";
+    let told = tab.eval(&format!("{numbers}.map((text) => Number(text.replaceAll(',', '')))")).await?;
     let numbers: Vec<u64> = serde_json::from_value(told.clone()).map_err(|error| error.to_string())?;
     expect(numbers.iter().sum::<u64>() == 1193 && numbers[0] < 1193, || format!("the account says {told}"))?;
     tab.click("button", "Redrive all that match").await?;

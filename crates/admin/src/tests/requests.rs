@@ -50,8 +50,20 @@ fn lists_changes_recoveries_and_problems() {
     );
     assert_eq!(
         list.requests[1],
-        RequestSummary { id: "a".to_owned(), status: RequestStatus::Stopped, started_ms: 1, found: None }
+        RequestSummary {
+            id: "a".to_owned(),
+            status: RequestStatus::Stopped,
+            started_ms: 1,
+            ..RequestSummary::default()
+        }
     );
+    let detailed: RequestList = golden(
+        r#"{"version":1,"requests":[{"id":"a","status":"running","started_ms":1,
+        "found":{"by":"call","text":"c","place":"2"},"moved_ms":2,"at":{"place":"1.6/2","path":["item-7"],"label":"a.jpg",
+        "steps":["function `compress`"],"status":"retrying","reason":{"text":"it answered 503","code":"FF0405"},"more":2,
+        "members":9,"partial":true},"reason":{"text":"parked"}}]}"#,
+    );
+    assert_eq!(detailed.requests[0].at.as_ref().map(|at| (at.status, at.more)), Some((PlaceStatus::Retrying, 2)));
     let last: RequestList = golden(r#"{"version":1,"requests":[]}"#);
     assert_eq!(last.cursor, None);
     let paused: RequestChange = golden(r#"{"version":1,"id":"a","status":"paused"}"#);

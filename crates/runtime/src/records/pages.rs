@@ -76,7 +76,7 @@ impl Instance {
         if asked.details {
             self.complete(manager, &mut page.lines, soon).await?;
         }
-        page.lines.sort_by(|a, b| position(&b.listed).cmp(&position(&a.listed)));
+        page.lines.sort_by_key(|line| std::cmp::Reverse(position(&line.listed)));
         Ok(page)
     }
 
@@ -158,7 +158,7 @@ impl Instance {
         for status in filter.statuses(query.status) {
             lines.extend(manager.list_requests(&self.name, &ListQuery { status, ..query.clone() }).await?);
         }
-        lines.sort_by(|a, b| position(b).cmp(&position(a)));
+        lines.sort_by_key(|line| std::cmp::Reverse(position(line)));
         // One that has got another status meanwhile is found twice.
         lines.dedup_by(|a, b| a.request == b.request && a.started_ms == b.started_ms);
         lines.truncate(query.limit);
