@@ -46,6 +46,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", paths::FLOW_ACTIVITY, &[]),
     route("GET", paths::REQUESTS, &["status", "since", "key", "search", "limit", "cursor"]),
     route("GET", paths::REQUEST, &[]),
+    route("GET", paths::ITEMS, &["place", "status", "search", "limit", "cursor"]),
+    route("GET", paths::PLACE, &["place"]),
     route("GET", paths::RESULT, &["masked"]),
     route("GET", paths::INPUT, &["place"]),
     route("GET", paths::OUTPUT, &["place"]),

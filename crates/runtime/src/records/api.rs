@@ -84,7 +84,7 @@ async fn absent(uri: Uri) -> Response {
 }
 
 /// Why a request to the API is refused.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     code: Code,
     reason: String,
@@ -96,7 +96,7 @@ struct Refused {
 }
 
 /// The id in the path of a request to the API. It need not be valid.
-struct Id(String);
+pub(super) struct Id(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Response;
@@ -113,13 +113,13 @@ fn not_an_id<T>() -> Answered<T> {
     bad(format!("this is not a request id: an id has {}", RequestId::FORM))
 }
 
-type Answered<T> = Result<T, Box<Refused>>;
+pub(super) type Answered<T> = Result<T, Box<Refused>>;
 
 fn refused<T>(status: StatusCode, code: Code, reason: impl Into<String>) -> Answered<T> {
     Err(Box::new(Refused { status, code, reason: reason.into(), id: None, of: None, detail: None }))
 }
 
-fn bad<T>(reason: impl Into<String>) -> Answered<T> {
+pub(super) fn bad<T>(reason: impl Into<String>) -> Answered<T> {
     refused(StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, reason)
 }
 
@@ -162,7 +162,7 @@ fn answered(answer: Answered<Response>) -> Response {
 }
 
 /// The same for a request about one request.
-fn answered_about(id: &str, answer: Answered<Response>) -> Response {
+pub(super) fn answered_about(id: &str, answer: Answered<Response>) -> Response {
     answer.unwrap_or_else(|refused| {
         let id = RequestId::parse(id).map(|id| id.to_string());
         Refused { id, ..*refused }.respond()
@@ -180,7 +180,7 @@ impl Instance {
     }
 
     /// The scope of the request with this id.
-    fn scope_from(&self, id: &str) -> Answered<Scope> {
+    pub(super) fn scope_from(&self, id: &str) -> Answered<Scope> {
         self.remembering()?;
         match RequestId::parse(id) {
             Some(id) => Ok(self.scope_of(id.as_str())),
@@ -194,7 +194,7 @@ impl Instance {
     }
 
     /// Reads a request to the API that must be signed, and checks the signature.
-    async fn signed(&self, request: Request) -> Answered<()> {
+    pub(super) async fn signed(&self, request: Request) -> Answered<()> {
         self.remembering()?;
         let (parts, body) = request.into_parts();
         let body = match read_body(body, MOST_BODY, Duration::from_secs(10)).await {
@@ -245,7 +245,7 @@ impl Instance {
     }
 
     /// The time that an answer may take.
-    fn patience(&self) -> Instant {
+    pub(super) fn patience(&self) -> Instant {
         Deadline::starting_now(self.config.write_timeout).state_in_steps()
     }
 
@@ -299,14 +299,14 @@ impl Instance {
     }
 }
 
-fn parameters<T: DeserializeOwned>(query: Option<&str>) -> Answered<T> {
+pub(super) fn parameters<T: DeserializeOwned>(query: Option<&str>) -> Answered<T> {
     // The error names the parameters that there are.
     serde_html_form::from_str(query.unwrap_or_default())
         .or_else(|error| bad(format!("the query cannot be used: {error}")))
 }
 
 /// Parses a parameter that was given.
-fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answered<usize> {
+pub(super) fn number(name: &str, text: Option<&str>, default: usize, most: usize) -> Answered<usize> {
     match text.map(str::parse) {
         None => Ok(default),
         Some(Ok(number)) if (1..=most).contains(&number) => Ok(number),
@@ -334,7 +334,8 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
-        let mut response = tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
+        let told = function.status_with_earlier(&scope, &remembered).await.map_err(NotFound::Store)?;
+        let mut response = tagged(StatusCode::OK, &told, &asked);
         Preference::applied(wait, response.headers_mut());
         Ok(response)
     };
@@ -459,7 +460,7 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
 }
 
 /// A text that is searched for. Ids, search keys and labels are not longer.
-fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
+pub(super) fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
     match search_key(text) {
         Ok(text) => Ok(text),
         Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),
