@@ -53,6 +53,7 @@ pub fn ahead(plan: &Plan, places: &[PlaceProgress]) -> Vec<Ahead> {
             _ => {}
         }
     }
+    look.found.sort_by_key(|ahead| (ahead.place.phase(), ahead.place.to_string()));
     look.found
 }
 

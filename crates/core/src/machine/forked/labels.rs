@@ -48,6 +48,11 @@ impl Message {
     /// Adds the label of the item that this token begins. `value` is what is stored under its [key](Message::label_key).
     pub fn set_label(&mut self, value: &Bytes) {
         let label = self.label_key().and_then(|(_, index)| decode_labels(value)?.into_iter().nth(index)?);
+        self.give_label(label);
+    }
+
+    /// Adds a label, if there is one.
+    pub(super) fn give_label(&mut self, label: Option<String>) {
         if let Some(terms) = self.joins.last_mut() {
             terms.label = label.or(terms.label.take());
         }

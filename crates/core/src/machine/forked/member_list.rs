@@ -195,7 +195,6 @@ impl Surveyor<'_> {
 
     /// The phases of a member, and how it has ended, if it has.
     fn member(&mut self, token: Message, halt: Halt) -> (Option<Ended>, Vec<PlaceProgress>) {
-        let token = self.labelled(token);
         let ended = self.visit(token, halt != Halt::Ended);
         let mut phases = std::mem::take(&mut self.seen.places);
         halt.applies_to(&mut phases);

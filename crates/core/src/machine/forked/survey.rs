@@ -1,6 +1,6 @@
 //! Finds out from the store what has become of a request that is remembered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -18,6 +18,7 @@ use super::entry::Entry;
 use super::failed_answer::FailedAnswer;
 use super::flaw::Flaw;
 use super::journal::Journal;
+use super::labels::decode_labels;
 use super::message::Message;
 use super::parked::Parked;
 use super::proceed::Walk;
@@ -101,7 +102,9 @@ pub(super) struct Surveyor<'a> {
 pub(super) struct Seen {
     pub(super) needs: Vec<Key>,
     /// Those of the keys to read that contain labels.
-    labels: Vec<Key>,
+    labels: HashSet<Key>,
+    /// The labels that were read.
+    chunks: HashMap<Key, Vec<Option<String>>>,
     pub(super) unreadable: Option<Key>,
     pub(super) places: Vec<PlaceProgress>,
     open: Vec<Message>,
@@ -346,15 +349,18 @@ impl<'a> Surveyor<'a> {
 
     /// The token with the label of its item, if it begins one that has a label.
     pub(super) fn labelled(&mut self, mut message: Message) -> Message {
-        let Some((key, _)) = message.label_key() else { return message };
+        let Some((key, index)) = message.label_key() else { return message };
         match self.found.get(&key) {
-            Some(Some(value)) => message.set_label(value),
+            Some(Some(value)) => {
+                // Many items have their labels in the same value, so it is decoded once.
+                let chunk = self.seen.chunks.entry(key).or_insert_with(|| decode_labels(value).unwrap_or_default());
+                message.give_label(chunk.get(index).cloned().flatten());
+            }
             // Nothing depends on it.
             Some(None) => {}
-            // Many items have their labels in the same value.
             None if self.seen.labels.contains(&key) => {}
             None => {
-                self.seen.labels.push(key.clone());
+                self.seen.labels.insert(key.clone());
                 self.seen.needs.push(key);
             }
         }
