@@ -5,6 +5,7 @@ mod checks;
 mod elsewhere;
 mod hostile;
 mod live;
+mod members;
 mod stand;
 
 use std::path::{Path, PathBuf};

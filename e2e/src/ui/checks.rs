@@ -10,6 +10,7 @@ use super::browser::{Browser, Tab};
 use super::elsewhere::{self, Narrow};
 use super::hostile::hostile;
 use super::live;
+use super::members;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -53,6 +54,8 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "payloads and log lines of others are shown as text" => hostile,
         "a list of a thousand requests stays usable" => crowd,
         "the items of a for-each are counted, and failed ones are listed" => items,
+        "ten thousand items are one place, whose list is searched and read a page at a time" => members::many,
+        "a place that has not begun says what it waits for, and a redriven one what became of it before" => members::other_times,
         "each attempt is seen, and why a request does not go on" => retried,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
@@ -280,7 +283,7 @@ async fn items(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/flows/parcels/requests/parcels-1").await?;
     stand.until("parcels", "parcels-1", "success").await?;
     tab.shows("Succeeded").await?;
-    tab.shows("29 of 30 done").await?;
+    tab.shows("30: 29 done, 1 failed").await?;
     tab.until(
         "the failed item is seen in the flow",
         "document.querySelectorAll('svg.flow .call.at-failed').length === 1",

@@ -1,6 +1,7 @@
 // One request: what has become of it, why, and what can be done about it.
 
 import * as api from "../api.js";
+import { callOf } from "../course.js";
 import { drawing } from "../drawing.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
@@ -8,7 +9,7 @@ import { live, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
-import { callOf, timeline } from "../timeline.js";
+import { timeline } from "../timeline.js";
 import { whyNot } from "../why.js";
 
 /** How many log lines are shown. */
@@ -21,6 +22,15 @@ const QUEUE_EVERY = 2000;
 const LAST_LINES = 15_000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
+/** A request with more open items than the status lists changes all the time, so its queue and its log are asked for less often, in milliseconds. */
+const BUSY_LOG_EVERY = 30_000;
+/** How many log lines of such a request are shown while it is in progress. */
+const BUSY_LINES = 100;
+/** When such a request has not moved for this time, the queue says why, in milliseconds. */
+const STILL = 10_000;
+
+/** Whether a request has more open items than its status lists, and goes on. */
+const isBusy = (request) => !isEnd(request.status) && request.places.some((place) => place.unlisted?.open > 0) && Date.now() - request.moved_ms < STILL;
 
 export function page(main, { words: [flow, id], signal }) {
   const path = api.requestPath(flow, id);
@@ -33,9 +43,11 @@ export function page(main, { words: [flow, id], signal }) {
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
   const opened = parameters().get("place");
-  const [places, updatePlaces] = timeline(opened, (place, of) => {
+  const choose = (place, of) => {
     if (place !== null || parameters().get("place") === of) setParameters({ place });
-  }, (place) => insideOf(place, path, signal));
+  };
+  const shown = { opened: () => parameters().get("place"), choose };
+  const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, shown));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const result = h("div", {});
   const resultSection = section("Result", result);
@@ -65,6 +77,8 @@ export function page(main, { words: [flow, id], signal }) {
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
+  let askedLog = -Infinity;
+  const opening = performance.now();
   const look = live(signal, 1000, async () => {
     if (performance.now() < calmUntil) return;
     let request;
@@ -80,7 +94,8 @@ export function page(main, { words: [flow, id], signal }) {
     status.hidden = false;
     rest.hidden = false;
     latest = request;
-    if (isEnd(request.status)) queue = null;
+    const busy = isBusy(request);
+    if (isEnd(request.status) || busy) queue = null;
     else await lookAtQueue(request);
     updateChip(status, request.status);
     setText(words, inWords(request));
@@ -106,11 +121,14 @@ export function page(main, { words: [flow, id], signal }) {
     }
     // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if (!isOver || logged === null) {
-      await showLog();
+    if ((!isOver && !(busy && performance.now() - askedLog < BUSY_LOG_EVERY)) || logged === null) {
+      askedLog = performance.now();
+      await showLog(busy ? BUSY_LINES : LINES);
       updatePlaces(request, queue?.calls, lines);
     }
-    calmUntil = isOver ? performance.now() + CALM : 0;
+    // The longer somebody watches a large request, the less often it is asked for, so that a page that stays open costs little.
+    const pause = busy ? Math.min(CALM, (performance.now() - opening) / 15) : 0;
+    calmUntil = performance.now() + (isOver ? CALM : pause);
   });
   const again = () => {
     calmUntil = 0;
@@ -167,8 +185,8 @@ export function page(main, { words: [flow, id], signal }) {
     }
   }
 
-  async function showLog() {
-    const found = await api.logs({ request: id, tail: LINES }, signal).catch(api.orAbsent);
+  async function showLog(most) {
+    const found = await api.logs({ request: id, tail: most }, signal).catch(api.orAbsent);
     if (found.absent) {
       setText(dropped, found.absent);
       logged = found.absent;
@@ -178,7 +196,7 @@ export function page(main, { words: [flow, id], signal }) {
     if (seen === logged) return;
     logged = seen;
     lines = found;
-    setText(dropped, found.lines.length === LINES ? `The last ${LINES} lines are shown.` : "");
+    setText(dropped, found.lines.length === most ? `The last ${most} lines are shown.` : "");
     put(log, logLines(found.lines, found.dropped));
     log.querySelector(".log")?.scrollTo(0, 1e9);
   }
