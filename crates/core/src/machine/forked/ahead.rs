@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::{Branch, CompositeIndex, CompositeKind, Follow, Place, Plan};
+use crate::graph::{Branch, CompositeIndex, CompositeKind, Follow, Place, Plan, Segment};
 
 use super::ended::Ended;
 use super::progress::{PlaceProgress, Standing};
@@ -59,7 +59,7 @@ pub fn ahead(plan: &Plan, places: &[PlaceProgress]) -> Vec<Ahead> {
 
 /// Whether a place is in an item of a for-each.
 fn is_in_item(plan: &Plan, place: &Place) -> bool {
-    place.forks().any(|fork| match plan.segment(&fork).map(|segment| segment.follow()) {
+    place.forks().any(|fork| match plan.segment(&fork).map(Segment::follow) {
         Some(Follow::Fork(composite)) => plan.composite(*composite).kind() == CompositeKind::ForEach,
         _ => true,
     })
@@ -91,7 +91,7 @@ impl Look<'_> {
     /// Adds what follows a place.
     fn follow(&mut self, place: &Place, follow: &Follow) {
         match follow {
-            Follow::Next(next) => self.add(place.sibling(next), WaitsFor::Places(vec![place.clone()])),
+            Follow::Next(next) => self.add(&place.sibling(next), WaitsFor::Places(vec![place.clone()])),
             Follow::Fork(composite) => self.fork(place, *composite, &HashSet::new()),
             Follow::Choose(composite) => {
                 // All branches lead to the same place.
@@ -124,28 +124,28 @@ impl Look<'_> {
                     true => WaitsFor::Places(vec![fork.clone()]),
                     false => WaitsFor::Branches(before),
                 };
-                if let Some(place) = entries[branch].clone() {
+                if let Some(place) = &entries[branch] {
                     self.add(place, waits_for);
                 }
             }
         }
-        self.add(fork.sibling(self.plan.join(composite).place()), WaitsFor::Members(fork.clone()));
+        self.add(&fork.sibling(self.plan.join(composite).place()), WaitsFor::Members(fork.clone()));
     }
 
-    fn add(&mut self, place: Place, waits_for: WaitsFor) {
-        if self.known.contains(&place) {
+    fn add(&mut self, place: &Place, waits_for: WaitsFor) {
+        if self.known.contains(place) {
             return;
         }
-        if let Some(at) = self.at.get(&place) {
+        if let Some(at) = self.at.get(place) {
             // Several branches of a choice lead here, of which one is taken.
             if let (WaitsFor::Places(known), WaitsFor::Places(more)) = (&mut self.found[*at].waits_for, waits_for) {
                 known.extend(more.into_iter().filter(|place| !known.contains(place)).collect::<Vec<_>>());
             }
             return;
         }
-        let Some(segment) = self.plan.segment(&place) else { return };
+        let Some(segment) = self.plan.segment(place) else { return };
         self.at.insert(place.clone(), self.found.len());
         self.found.push(Ahead { place: place.clone(), waits_for });
-        self.follow(&place, &segment.follow().clone());
+        self.follow(place, &segment.follow().clone());
     }
 }
