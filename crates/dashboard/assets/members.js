@@ -23,9 +23,12 @@ export function isInMemberOf(inner, fork) {
   return generation === of && place.startsWith(`${began}.`);
 }
 
+/** The number of the member that a place is in. */
+const numberOf = (inner, fork) => Number(inner.slice(fork.split("@")[0].length + 1).match(/^\d+/)?.[0]) + 1;
+
 /**
- * The members of a place of the request at this path, and a function that brings them up to date. `opened` is the place that the URL
- * names, `choose` writes it there, and `insideOf(place)` returns the inside of a place and a function that brings that up to date.
+ * The members of a place of the request at this path, and a function that brings them up to date. `opened` has the places that the
+ * URL names, `choose` writes them there, and `insideOf(place)` returns the inside of a place and a function that brings that up to date.
  */
 export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   const query = { status: "", search: "" };
@@ -34,6 +37,8 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   let pinned = null;
   let isMore = false;
   let latest = null;
+  /** What was known of the members when they were last asked for. */
+  let known = null;
   let asked = null;
   let askedAt = -Infinity;
   let timer;
@@ -75,32 +80,41 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         found.push(...answer.items);
         cursor = answer.cursor;
       } while (cursor !== undefined && found.length < shown);
-      if (pinned === null && opened() !== null && isInMemberOf(opened(), fork.place)) await pin(opened(), found);
+      pinned ??= await pins(found);
     } catch (error) {
-      if (error.name !== "AbortError" && asked === mine) setText(note, api.told(error));
+      if (error.name === "AbortError" || asked !== mine) return;
+      setText(note, api.told(error));
+      // It is asked for again with the next look at the request.
+      known = null;
       return;
     }
+    if (asked !== mine) return;
     // An item may have changed its status between two pages.
     items = [...new Map(found.map((item) => [item.number, item])).values()];
     isMore = cursor !== undefined;
     draw();
   }
 
-  /** Shows the item of the place in the URL, even if it is not on the first page. */
-  async function pin(place, found) {
-    const number = Number(place.slice(fork.place.split("@")[0].length + 1).match(/^\d+/)?.[0]) + 1;
-    if (!Number.isInteger(number) || found.some((item) => item.number === number)) return;
-    try {
-      const { place: of } = await api.get(`${path}/place?place=${encodeURIComponent(place)}`, signal);
-      pinned = { number, label: of.label, status: of.status, place, attempts: of.attempts, began_ms: of.began_ms, done_ms: of.done_ms, reason: of.reason?.text };
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
+  /** The items of the places in the URL that are not on the first page. */
+  async function pins(found) {
+    const items = new Map();
+    for (const place of opened) {
+      const number = isInMemberOf(place, fork.place) ? numberOf(place, fork.place) : NaN;
+      if (!Number.isInteger(number) || items.has(number) || found.some((item) => item.number === number)) continue;
+      try {
+        const { place: of } = await api.get(`${path}/place?place=${encodeURIComponent(place)}`, signal);
+        items.set(number, { number, label: of.label, status: of.status, place, attempts: of.attempts, began_ms: of.began_ms, done_ms: of.done_ms, reason: of.reason?.text });
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+      }
     }
+    return [...items.values()];
   }
 
   function draw() {
     const isPlain = query.status === "" && query.search === "";
-    const listed = pinned && isPlain && !items.some((item) => item.number === pinned.number) ? [pinned, ...items] : items;
+    const apart = isPlain ? pinned.filter((pin) => !items.some((item) => item.number === pin.number)) : [];
+    const listed = [...apart, ...items];
     rows.hidden = listed.length === 0;
     more.hidden = !isMore;
     const all = latest?.of.members?.all;
@@ -109,13 +123,13 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
     keyed(rows, listed, (item) => item.number, make, (row, item) => row.bring(item));
   }
 
-  function make({ number, branch, place }) {
+  function make({ number, branch }) {
     const state = chip("");
     const name = h("span", { class: "what" });
     const length = h("span", { class: "quiet length" });
     const why = h("span", { class: "quiet why-not" });
     const inside = h("div", { class: "inside" });
-    const details = h("details", { "data-place": place }, h("summary", {}, name, state, length, why), inside);
+    const details = h("details", {}, h("summary", {}, name, state, length, why), inside);
     let item = null;
     let seen = null;
     const fill = async () => {
@@ -140,9 +154,12 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         inside.of = undefined;
       }
     };
-    details.open = opened() !== null && (opened() === place || isInMemberOf(opened(), place));
+    const isHere = (one) => isInMemberOf(one, fork.place) && numberOf(one, fork.place) === number;
+    details.open = [...opened].some(isHere);
     details.addEventListener("toggle", () => {
-      choose(details.open ? item.place : null, item.place);
+      // The URL may name a place where the item was before.
+      if (!details.open) for (const one of [...opened].filter(isHere)) choose(null, one);
+      else if (![...opened].some(isHere)) choose(item.place, item.place);
       fill();
     });
     const row = h("li", {}, details);
@@ -163,7 +180,6 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
     return row;
   }
 
-  let known = null;
   const bring = (of, seen) => {
     latest = { of, seen, request: seen.request };
     const now = JSON.stringify([of.members, seen.request.status, seen.request.moved_ms]);

@@ -14,8 +14,8 @@ const LINES = 100;
 const MEMBERS = "application/vnd.faasflow.members+json";
 
 /**
- * The inside of a place of the request at this path, and a function that brings it up to date. `shown` says which place the URL names
- * (`opened`), and writes it there (`choose`).
+ * The inside of a place of the request at this path, and a function that brings it up to date. `shown` has the places that
+ * the URL names (`opened`), and a function that writes them there (`choose`).
  */
 export function insideOf(place, path, signal, shown) {
   const reason = h("p", { class: "reason" });

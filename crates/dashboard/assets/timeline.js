@@ -15,7 +15,7 @@ const WIDTH = 1000;
 const MANY = 20;
 
 /**
- * A list of places, and a function that brings it up to date. A place is opened by the click of a reader. `insideOf(place)` returns what an
+ * A list of places, and a function that brings it up to date. The places in `opened` are open, and others are opened by a reader. `insideOf(place)` returns what an
  * opened place shows, and a function that brings that up to date.
  */
 export function timeline(opened, choose, insideOf) {
@@ -102,12 +102,9 @@ function make(place, opened, choose, insideOf) {
     }
     bringInside(latest.of, latest.seen);
   };
-  // A member of it may be what the URL names.
-  let isAround = opened !== null && isInMemberOf(opened, place.place);
-  details.open = opened === place.place || isAround;
+  details.open = opened.has(place.place) || [...opened].some((one) => isInMemberOf(one, place.place));
   details.addEventListener("toggle", () => {
-    if (!isAround) choose(details.open ? place.place : null, place.place);
-    isAround = false;
+    choose(details.open ? place.place : null, place.place);
     fill();
   });
   const row = h("li", {}, details);

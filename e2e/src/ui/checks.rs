@@ -418,7 +418,7 @@ async fn payloads(visit: &Visit) -> Result<(), String> {
 async fn hours(visit: &Visit) -> Result<(), String> {
     let tab = &visit.tab;
     visit.go("/ui/flows/orders/requests/order-2").await?;
-    let script = "Promise.all(['scale', 'timeline', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
+    let script = "Promise.all(['scale', 'course', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
          partsOf }, { whyNot }]) => { const hour = 3600000; const [scale, cuts] = scaleOf(0, 8 * hour, [[0, 400], [8 * hour - 600, 8 * hour]], \
          1000); const place = { place: '2', path: [], phase: 2, steps: ['function `pack`'], status: 'running', attempts: 0, call_id: 'b' }; \
          const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \

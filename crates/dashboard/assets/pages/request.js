@@ -22,15 +22,15 @@ const QUEUE_EVERY = 2000;
 const LAST_LINES = 15_000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
-/** A request with more open items than the status lists changes all the time, so its queue and its log are asked for less often, in milliseconds. */
-const BUSY_LOG_EVERY = 30_000;
+/** Of a request with more open items than the status lists, the log and the queue are asked for less often, in milliseconds. */
+const LARGE_LOG_EVERY = 30_000;
+const LARGE_QUEUE_EVERY = 10_000;
 /** How many log lines of such a request are shown while it is in progress. */
-const BUSY_LINES = 100;
-/** When such a request has not moved for this time, the queue says why, in milliseconds. */
+const LARGE_LINES = 100;
+/** When such a request has not moved for this time, the queue may say why, in milliseconds. */
 const STILL = 10_000;
 
-/** Whether a request has more open items than its status lists, and goes on. */
-const isBusy = (request) => !isEnd(request.status) && request.places.some((place) => place.unlisted?.open > 0) && Date.now() - request.moved_ms < STILL;
+const isLarge = (request) => !isEnd(request.status) && request.places.some((place) => place.unlisted?.open > 0);
 
 export function page(main, { words: [flow, id], signal }) {
   const path = api.requestPath(flow, id);
@@ -42,12 +42,13 @@ export function page(main, { words: [flow, id], signal }) {
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
-  const opened = parameters().get("place");
+  const opened = new Set(parameters().getAll("place"));
   const choose = (place, of) => {
-    if (place !== null || parameters().get("place") === of) setParameters({ place });
+    if (place === null) opened.delete(of);
+    else opened.add(of);
+    setParameters({ place: [...opened] });
   };
-  const shown = { opened: () => parameters().get("place"), choose };
-  const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, shown));
+  const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, { opened, choose }));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const result = h("div", {});
   const resultSection = section("Result", result);
@@ -94,8 +95,8 @@ export function page(main, { words: [flow, id], signal }) {
     status.hidden = false;
     rest.hidden = false;
     latest = request;
-    const busy = isBusy(request);
-    if (isEnd(request.status) || busy) queue = null;
+    const large = isLarge(request);
+    if (isEnd(request.status) || (large && Date.now() - request.moved_ms < STILL)) queue = null;
     else await lookAtQueue(request);
     updateChip(status, request.status);
     setText(words, inWords(request));
@@ -121,13 +122,13 @@ export function page(main, { words: [flow, id], signal }) {
     }
     // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if ((!isOver && !(busy && performance.now() - askedLog < BUSY_LOG_EVERY)) || logged === null) {
+    if ((!isOver && !(large && performance.now() - askedLog < LARGE_LOG_EVERY)) || logged === null) {
       askedLog = performance.now();
-      await showLog(busy ? BUSY_LINES : LINES);
+      await showLog(large ? LARGE_LINES : LINES);
       updatePlaces(request, queue?.calls, lines);
     }
     // The longer somebody watches a large request, the less often it is asked for, so that a page that stays open costs little.
-    const pause = busy ? Math.min(CALM, (performance.now() - opening) / 15) : 0;
+    const pause = large ? Math.min(CALM, (performance.now() - opening) / 15) : 0;
     calmUntil = performance.now() + (isOver ? CALM : pause);
   });
   const again = () => {
@@ -137,7 +138,7 @@ export function page(main, { words: [flow, id], signal }) {
 
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {
-    if (performance.now() - askedQueue < QUEUE_EVERY) return;
+    if (performance.now() - askedQueue < (isLarge(request) ? LARGE_QUEUE_EVERY : QUEUE_EVERY)) return;
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
       const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
