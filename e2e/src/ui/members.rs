@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::browser::Tab;
 use super::checks::Visit;
@@ -119,6 +119,6 @@ pub(super) async fn other_times(visit: &Visit) -> Result<(), String> {
     let twice = tab
         .eval("[...document.querySelectorAll('.timeline .what')].filter((one) => one.textContent.includes('ship')).length")
         .await?;
-    expect(twice == Value::from(1), || format!("the place has {twice} rows"))?;
+    expect(twice == 1, || format!("the place has {twice} rows"))?;
     visit.seen("request-generations").await
 }
