@@ -6,6 +6,7 @@ mod elsewhere;
 mod find;
 mod hostile;
 mod live;
+mod members;
 mod stand;
 
 use std::path::{Path, PathBuf};

@@ -29,6 +29,7 @@ pub mod state;
 mod events;
 mod functions;
 mod info;
+mod items;
 mod logs;
 mod null;
 mod pages;
@@ -43,13 +44,14 @@ pub use events::{
 };
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
+pub use items::{RequestItem, RequestItems, RequestPlace};
 pub use logs::{LOG_DROPPED, LogLine};
 pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
 pub use requests::{
-    Attempt, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus, REQUEST_HEADERS,
-    REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList, RequestProblem, RequestReason,
-    RequestStatus, RequestSummary, UnrecoveredRequest,
+    Attempt, EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
+    REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,
+    RequestProblem, RequestReason, RequestStatus, RequestSummary, Unlisted, UnrecoveredRequest, Waits, WaitsFor,
 };
 pub use routes::{ROUTES, Route};
 pub use secrets::{Secret, SecretName};

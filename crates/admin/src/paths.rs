@@ -42,6 +42,10 @@ pub const FLOW_ACTIVITY: &str = "/system/flows/{flow}/activity";
 pub const REQUESTS: &str = "/system/flows/{flow}/requests";
 /// One request.
 pub const REQUEST: &str = "/system/flows/{flow}/requests/{id}";
+/// The items or branches that a place of a request began.
+pub const ITEMS: &str = "/system/flows/{flow}/requests/{id}/items";
+/// One place of a request.
+pub const PLACE: &str = "/system/flows/{flow}/requests/{id}/place";
 /// The result of a request.
 pub const RESULT: &str = "/system/flows/{flow}/requests/{id}/result";
 /// What a place of a request begins with, or the request itself.

@@ -44,9 +44,13 @@ pub struct FlowRequest {
     /// The id of its trace, in hexadecimal digits; absent if it is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// Its places, in the order in which they began. The items of a for-each that have ended are not listed, but counted in
-    /// [`members`](Place::members). Only the first 20 that failed are listed too.
+    /// Its places, in the order in which they began. Of the items of a for-each, only the first 20 that failed and up to 20 that are
+    /// in progress are listed. All are counted in [`members`](Place::members), and [`ITEMS`](crate::paths::ITEMS) lists them.
     pub places: Vec<Place>,
+    /// The places ahead of it that have not begun, in the order of the flow: those of which it is known that they follow. Those in
+    /// items of a for-each and in branches of a choice are not listed. Empty once the request has ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Place>,
 }
 
 /// Whether a request runs, and how it ended.
@@ -161,6 +165,85 @@ pub struct Place {
     /// The items or branches that come after it, if it ended at a for-each or a graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+    /// Those of the items that the status does not list; absent if it lists all that failed and all that are in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<Unlisted>,
+    /// What it waits for, if it has not begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+    /// What became of it before the request was redriven: the last 5 generations in which it is recorded, the earliest first. A success
+    /// that is used again is left out, and so is everything from before the definition of the flow changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierGeneration>,
+}
+
+/// Items that the status of a request does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Unlisted {
+    /// Those that have failed.
+    pub failed: u64,
+    /// Those that have begun and not ended.
+    pub open: u64,
+    /// Those of the open ones of which a delivery was given up.
+    pub retrying: u64,
+}
+
+/// What a place waits for that has not begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct WaitsFor {
+    /// What has to happen first.
+    pub what: Waits,
+    /// The places that this is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
+}
+
+/// What has to happen before a place begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Waits {
+    /// The places have to end. If there are several, they are in different branches of a choice, and it waits for the one that is
+    /// taken.
+    #[default]
+    Places,
+    /// The branches that begin at the places have to end.
+    Branches,
+    /// Enough of the items or branches that the place began have to end.
+    Members,
+    /// Another item has to end, because only so many are in progress at once.
+    Slot,
+    /// The request has to be resumed.
+    Resume,
+    /// Something that only a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What became of a place in an earlier generation of its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct EarlierGeneration {
+    /// The generation: 0 before the first redrive.
+    pub generation: u64,
+    /// How far it came.
+    pub status: PlaceStatus,
+    /// When it began, in milliseconds since the Unix epoch; absent if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
+    /// When it ended, in milliseconds since the Unix epoch; absent if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_ms: Option<u64>,
+    /// How often it was delivered.
+    pub attempts: u32,
+    /// Why it failed, or why its last delivery was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RequestReason>,
 }
 
 /// A delivery of a place that was given up.

@@ -50,6 +50,8 @@ pub const ROUTES: &[Route] = &[
         &["status", "since", "key", "search", "at", "retrying", "idle", "reason", "details", "limit", "cursor"],
     ),
     route("GET", paths::REQUEST, &[]),
+    route("GET", paths::ITEMS, &["place", "status", "search", "limit", "cursor"]),
+    route("GET", paths::PLACE, &["place"]),
     route("GET", paths::RESULT, &["masked"]),
     route("GET", paths::INPUT, &["place"]),
     route("GET", paths::OUTPUT, &["place"]),

@@ -63,6 +63,17 @@ fn samples() -> BTreeMap<&'static str, Value> {
         || RequestReason { place: Some(text()), step: Some(1), name: Some(text()), text: text(), code: Some(text()) };
     let attempt = || Attempt { began_ms: Some(1), given_up_ms: 1, text: text(), code: text() };
     let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
+    let members = || Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
+    let unlisted = || Unlisted { failed: 1, open: 1, retrying: 1 };
+    let waits_for = || WaitsFor { what: Waits::Slot, places: vec![text()] };
+    let earlier = || EarlierGeneration {
+        generation: 1,
+        status: PlaceStatus::Failed,
+        began_ms: Some(1),
+        done_ms: Some(1),
+        attempts: 1,
+        reason: Some(reason()),
+    };
     let place = || Place {
         place: text(),
         path: vec![text()],
@@ -81,7 +92,22 @@ fn samples() -> BTreeMap<&'static str, Value> {
         answer: Some(function_answer()),
         output: Some(Output { bytes: 1, content_type: Some(text()) }),
         chosen: Some(text()),
-        members: Some(Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 }),
+        members: Some(members()),
+        unlisted: Some(unlisted()),
+        waits_for: Some(waits_for()),
+        earlier: vec![earlier()],
+    };
+    let item = || RequestItem {
+        number: 1,
+        branch: Some(text()),
+        label: Some(text()),
+        status: PlaceStatus::Failed,
+        place: text(),
+        began_ms: Some(1),
+        done_ms: Some(1),
+        attempts: 1,
+        reason: Some(text()),
+        code: Some(text()),
     };
     let found = || Found { by: FoundBy::Key, text: text(), place: Some(text()) };
     let at = || RequestAt {
@@ -329,6 +355,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 reason: Some(reason()),
                 trace_id: Some(text()),
                 places: vec![place()],
+                ahead: vec![place()],
             }),
         ),
         ("Attempt", value(&attempt())),
@@ -336,7 +363,22 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),
         ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),
-        ("Members", value(&Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 })),
+        ("Members", value(&members())),
+        ("Unlisted", value(&unlisted())),
+        ("WaitsFor", value(&waits_for())),
+        ("EarlierGeneration", value(&earlier())),
+        ("RequestItem", value(&item())),
+        (
+            "RequestItems",
+            value(&RequestItems {
+                version: REQUESTS_VERSION,
+                place: text(),
+                members: members(),
+                items: vec![item()],
+                cursor: Some(text()),
+            }),
+        ),
+        ("RequestPlace", value(&RequestPlace { version: REQUESTS_VERSION, place: place() })),
         (
             "RequestList",
             value(&RequestList { version: REQUESTS_VERSION, requests: vec![listed()], cursor: Some(text()) }),
@@ -412,6 +454,7 @@ fn every_type_has_a_sample() {
         include_str!("events.rs"),
         include_str!("functions.rs"),
         include_str!("info.rs"),
+        include_str!("items.rs"),
         include_str!("logs.rs"),
         include_str!("pages.rs"),
         include_str!("queue.rs"),
@@ -504,6 +547,12 @@ fn answers_may_leave_out_any_field() {
     read::<RequestReason>();
     read::<Output>();
     read::<Members>();
+    read::<Unlisted>();
+    read::<WaitsFor>();
+    read::<EarlierGeneration>();
+    read::<RequestItems>();
+    read::<RequestItem>();
+    read::<RequestPlace>();
     read::<RequestList>();
     read::<RequestSummary>();
     read::<RequestChange>();

@@ -119,7 +119,9 @@ function colour(of, marks, request) {
     const word = status ? look(status)[1] : isLater ? "Not begun" : "";
     setText(element.querySelector("title"), [shape.name, isPart ? word : ""].filter(Boolean).join(": "));
     const told = element.querySelector(".told");
-    const counts = items.get(shape) ?? (phase && phase.places > 1 && shape.phase !== undefined
+    // Only some of the places in a for-each are known, so its frame has the numbers.
+    const isInItems = shape.phase !== undefined && [...items.keys()].some((around) => inside(shape, around));
+    const counts = items.get(shape) ?? (phase && phase.places > 1 && shape.phase !== undefined && !isInItems
       ? { done: phase.done, all: phase.places } : null);
     if (told) setText(told, counts ? inNumbers(counts) : "");
   });
@@ -128,7 +130,7 @@ function colour(of, marks, request) {
 /** How many items are done, and what is to be known about the others. */
 function inNumbers({ all, done, failed = 0, running = 0 }) {
   const more = failed > 0 ? `, ${count(failed)} failed` : running > 0 && running < all - done ? `, ${count(running)} in progress` : "";
-  return more ? `${count(done)}/${count(all)} done${more}` : `${count(done)} of ${count(all)} done`;
+  return more ? `${count(done)}/${count(all)}${more}` : `${count(done)} of ${count(all)} done`;
 }
 
 const inside = (shape, frame) => shape.x >= frame.x && shape.y >= frame.y

@@ -73,6 +73,9 @@ export const within = (path) => path.map((name) => name.replace(/^item-(\d+)$/, 
 /** Whether a place has not ended, and may still end. */
 export const isOpen = (place) => ["waiting", "running", "retrying"].includes(place.status);
 
+/** Whether a place has not begun. What is paused may have. */
+export const hasNotBegun = (place) => place.waits_for !== undefined && place.waits_for.what !== "resume";
+
 /** The names of steps, without the marks that they have in messages. */
 export const steps = (place) => place.steps.map((name) => name.replaceAll("`", "")).join(", ") || `phase ${place.phase}, without steps`;
 

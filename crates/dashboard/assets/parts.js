@@ -146,7 +146,10 @@ export const parameters = () => new URLSearchParams(location.search);
 export function setParameters(values) {
   const query = parameters();
   for (const [name, value] of Object.entries(values)) {
-    if (value === "" || value === null) query.delete(name);
+    if (Array.isArray(value)) {
+      query.delete(name);
+      for (const one of value) query.append(name, one);
+    } else if (value === "" || value === null) query.delete(name);
     else query.set(name, value);
   }
   const text = query.toString();

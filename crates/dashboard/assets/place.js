@@ -1,34 +1,54 @@
 // What an opened place shows: what is known of it, its payloads side by side, and its log lines.
 
 import * as api from "./api.js";
+import { callOf, partInWords, partsOf } from "./course.js";
 import { h, put, putIfNew, setText } from "./dom.js";
-import { bytes, count, counted, exact } from "./format.js";
+import { bytes, count, counted, exact, hasNotBegun, nameOf } from "./format.js";
+import { membersOf } from "./members.js";
 import { loading, logLines } from "./parts.js";
 import { answered } from "./payload.js";
-import { partInWords } from "./timeline.js";
 
 /** How many lines of a place are shown. */
 const LINES = 100;
 /** The content type of what is joined. */
 const MEMBERS = "application/vnd.faasflow.members+json";
 
-/** The inside of a place of the request at this path, and a function that brings it up to date. */
-export function insideOf(place, path, signal) {
+/**
+ * The inside of a place of the request at this path, and a function that brings it up to date. `shown` has the places that
+ * the URL names (`opened`), and a function that writes them there (`choose`).
+ */
+export function insideOf(place, path, signal, shown) {
   const reason = h("p", { class: "reason" });
   const facts = h("p", { class: "quiet" });
   const course = h("ol", { class: "course quiet" });
   const sides = h("div", { class: "sides" });
   const log = h("div", { class: "lines" });
   const query = `place=${encodeURIComponent(place.place)}`;
-  const element = h("div", {}, reason, facts, course, sides, h("h3", {}, "Log"), log);
+  const members = h("div", {});
+  let bringMembers = null;
+  const logged = h("div", {}, h("h3", {}, "Log"), log);
+  const element = h("div", {}, reason, facts, course, members, sides, logged);
 
-  const bring = (of, { parts, request, log: lines, call }) => {
+  const bring = (of, seen) => {
+    const { request, log: lines } = seen;
+    const call = callOf(of, seen.calls);
+    const parts = partsOf(of, request, request.ended_ms ?? Date.now(), seen.calls);
     reason.hidden = !of.reason;
     setText(reason, of.reason ? inWords(of.reason) : "");
     setText(facts, told(of, request, call).join(" "));
     course.hidden = parts.length < 2;
     putIfNew(course, parts.map(partInWords), () => parts.map((part) => h("li", {}, partInWords(part))));
-    putIfNew(sides, [of.status, of.done_ms, of.output, of.answer], () => [input(of), outcome(of)]);
+    if (of.members && bringMembers === null) {
+      const inner = (inside) => insideOf(inside, path, signal, shown);
+      const [list, bringList] = membersOf(of, path, signal, { ...shown, insideOf: inner });
+      put(members, list);
+      bringMembers = bringList;
+    }
+    bringMembers?.(of, seen);
+    const isAhead = hasNotBegun(of);
+    sides.hidden = isAhead;
+    logged.hidden = isAhead;
+    if (!isAhead) putIfNew(sides, [of.status, of.done_ms, of.output, of.answer], () => [input(of), outcome(of)]);
     const own = lines ? linesOf(of, lines.lines, request) : [];
     putIfNew(log, [own.length, own.at(-1), lines === null], () => {
       if (!lines) return loading();
@@ -85,7 +105,9 @@ function told(place, request, call) {
   if (place.began_ms !== undefined) sentences.push(`Began at ${exact(place.began_ms)}.`);
   if (place.done_ms !== undefined) sentences.push(`Ended at ${exact(place.done_ms)}.`);
   if (place.attempts > 0) sentences.push(`Delivered ${place.attempts === 1 ? "once" : `${count(place.attempts)} times`}.`);
-  if (place.status === "waiting") {
+  if (hasNotBegun(place)) {
+    sentences.push(waiting(place, request));
+  } else if (place.status === "waiting") {
     sentences.push(request.status === "parked" ? "It waits until the request can go on."
       : "It waits until the request is resumed. What had begun before is still brought to its end.");
   }
@@ -95,12 +117,33 @@ function told(place, request, call) {
   }
   if (place.status === "retrying") sentences.push("Its last delivery was given up. The queue delivers it again.");
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
+  for (const { generation, status, done_ms: ended, reason } of place.earlier ?? []) {
+    sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);
+  }
   if (place.chosen !== undefined) sentences.push(`It chose the branch ${place.chosen}.`);
   if (place.members) sentences.push(`It began ${counted(place.members.all, "branch or item", "branches or items")}: ${membersInWords(place.members)}.`);
   if (place.output && !(place.members && place.output.bytes === 0)) {
     sentences.push(`Its output is ${bytes(place.output.bytes)}${place.output.content_type ? ` of ${place.output.content_type}` : ""}.`);
   }
   return sentences;
+}
+
+/** What a place waits for that has not begun. */
+function waiting({ waits_for: { what, places = [] } }, request) {
+  const known = [...request.places, ...(request.ahead ?? [])];
+  const names = places.map((name) => known.find((place) => place.place === name)).map((place, index) => (place ? nameOf(place) : `place ${places[index]}`));
+  const list = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  const halted = { paused: " The request is paused.", parked: " The request waits for another definition of the flow." }[request.status] ?? "";
+  switch (what) {
+    case "places": return `It has not begun: it waits for ${names.length > 1 ? `one of ${list}` : list}.${halted}`;
+    case "branches": return `It has not begun: it waits for the ends of the branches that begin with ${list}.${halted}`;
+    case "members": {
+      const members = known.find((place) => place.place === places[0])?.members;
+      return `It has not begun: it waits for ${members ? `${counted(members.all, "branch or item", "branches or items")} (${membersInWords(members)})` : `the branches or items that come after ${list}`}.${halted}`;
+    }
+    case "slot": return `It has not begun: only so many items are in progress at once, so it waits until another one has ended.${halted}`;
+    default: return `It has not begun.${halted}`;
+  }
 }
 
 /** What has become of members, in words. */

@@ -1,8 +1,8 @@
 // Where a request is now, and why it does not go on, in sentences.
 
+import { callOf } from "./course.js";
 import { count, counted, duration, isOpen, nameOf } from "./format.js";
 import { membersInWords } from "./place.js";
-import { callOf } from "./timeline.js";
 
 /** How many places are told about. The others are counted. */
 const TOLD = 3;
@@ -16,6 +16,9 @@ const LONG = 60_000;
  */
 export function whyNot(request, queue, now = Date.now()) {
   const open = request.places.filter(isOpen);
+  // The status lists only some of the items of a large for-each.
+  const unlisted = request.places.reduce((sum, place) => sum + (place.unlisted?.open ?? 0), 0);
+  const all = open.length + unlisted;
   const sentences = [];
   if (request.status === "parked") {
     sentences.push(["Nothing of it goes on until somebody deploys a definition that is the same ahead of it and resumes it, starts it again from a phase, or stops it."]);
@@ -23,14 +26,15 @@ export function whyNot(request, queue, now = Date.now()) {
   if (request.status === "paused") {
     const busy = open.filter((place) => callOf(place, queue?.calls)?.in_flight);
     sentences.push([busy.length > 0 ? `${busy.map(nameOf).join(" and ")} had begun before and is brought to its end; nothing else begins.`
-      : `${open.length > 0 ? `${counted(open.length, "place")} ${open.length === 1 ? "waits" : "wait"}` : "What is ahead of it waits"} until somebody resumes it.`]);
+      : `${all > 0 ? `${counted(all, "place")} ${all === 1 ? "waits" : "wait"}` : "What is ahead of it waits"} until somebody resumes it.`]);
   }
   if (request.status === "running") {
     // What is retried or was given up is what one has to know first.
     const rank = (place) => (place.status === "retrying" ? 0 : 1);
     const first = [...open].sort((one, other) => rank(one) - rank(other));
     for (const place of first.slice(0, TOLD)) sentences.push(about(place, request, queue, now));
-    if (open.length > TOLD) sentences.push([`${counted(open.length - TOLD, "more place")} ${open.length === TOLD + 1 ? "is" : "are"} open.`]);
+    const more = all - Math.min(TOLD, open.length);
+    if (more > 0) sentences.push([`${counted(more, "more place")} ${more === 1 ? "is" : "are"} open.`]);
     const isLost = open.length > 0 && now - request.moved_ms > LONG && queue?.isWhole
       && !queue.calls.some((call) => call.function === request.flow || call.function.startsWith(`${request.flow}.`))
       && !sentences.some((sentence) => sentence.some((part) => part.letter));

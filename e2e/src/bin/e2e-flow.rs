@@ -45,6 +45,11 @@ fn define(name: &str) -> Result<Flow> {
             let weigh = ForEach::new(Flow::builder().apply("weigh")).complete(Complete::Settled);
             builder.for_each(weigh).apply("pass").build()
         }
+        "sift" => {
+            let label = |Json(item): Json<String>| item;
+            let sift = ForEach::new(Flow::builder().apply("sift-one")).label(label).complete(Complete::Settled);
+            builder.for_each(sift).apply("pass").build()
+        }
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
         "brittle" => builder.modify(brittle).build(),
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),

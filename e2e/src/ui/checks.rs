@@ -11,6 +11,7 @@ use super::elsewhere::{self, Narrow};
 use super::find as finding;
 use super::hostile::hostile;
 use super::live;
+use super::members;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -54,6 +55,8 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "payloads and log lines of others are shown as text" => hostile,
         "a list of a thousand requests stays usable" => crowd,
         "the items of a for-each are counted, and failed ones are listed" => items,
+        "ten thousand items are one place, whose list is searched and read a page at a time" => members::many,
+        "a place that has not begun says what it waits for, and a redriven one what became of it before" => members::other_times,
         "each attempt is seen, and why a request does not go on" => retried,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
@@ -286,7 +289,7 @@ async fn items(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/flows/parcels/requests/parcels-1").await?;
     stand.until("parcels", "parcels-1", "success").await?;
     tab.shows("Succeeded").await?;
-    tab.shows("29 of 30 done").await?;
+    tab.shows("30: 29 done, 1 failed").await?;
     tab.until(
         "the failed item is seen in the flow",
         "document.querySelectorAll('svg.flow .call.at-failed').length === 1",
@@ -421,7 +424,7 @@ async fn payloads(visit: &Visit) -> Result<(), String> {
 async fn hours(visit: &Visit) -> Result<(), String> {
     let tab = &visit.tab;
     visit.go("/ui/flows/orders/requests/order-2").await?;
-    let script = "Promise.all(['scale', 'timeline', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
+    let script = "Promise.all(['scale', 'course', 'why'].map((name) => import(`${location.origin}/ui/assets/${name}.js`))).then(([{ scaleOf }, { \
          partsOf }, { whyNot }]) => { const hour = 3600000; const [scale, cuts] = scaleOf(0, 8 * hour, [[0, 400], [8 * hour - 600, 8 * hour]], \
          1000); const place = { place: '2', path: [], phase: 2, steps: ['function `pack`'], status: 'running', attempts: 0, call_id: 'b' }; \
          const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \

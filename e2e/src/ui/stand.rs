@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::client::{Answer, Client};
 use crate::server::{Recipe, Server, free_port};
 
-/// The functions. `pack` waits while there is a file, and `ship` fails until there is one. What `ship` writes looks like HTML.
+/// The functions. `pack` waits while there is a file, `sift-one` does for some items, and `ship` fails until there is one. What `ship` writes looks like HTML.
 const FUNCTIONS: &str = r#"
   stock:
     fprocess: sh -c 'cat >/dev/null; sleep 0.4; echo "{\"left\":7,\"shelf\":\"C 12\"}"'
@@ -20,6 +20,8 @@ const FUNCTIONS: &str = r#"
     fprocess: sh -c 'echo "packing order" >&2; while test -e slow; do sleep 0.1; done; cat'
   weigh:
     fprocess: sh -c 'read -r parcel; test "$parcel" != 13 && echo "$parcel"'
+  sift-one:
+    fprocess: sh -c 'read -r item; case "$item" in *bad*) echo "bad item $item"; exit 3;; *slow*) while test -e sifting; do sleep 0.2; done;; esac; echo "$item"'
   pass:
     fprocess: cat
   ship:
@@ -77,7 +79,7 @@ impl Stand {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
         let (courier, courier_url) = courier().await?;
-        for flow in ["orders", "parcels", "mirror", "fragile", "brittle"] {
+        for flow in ["orders", "parcels", "sift", "mirror", "fragile", "brittle"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",

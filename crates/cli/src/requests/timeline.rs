@@ -114,7 +114,9 @@ fn shown(request: &FlowRequest) -> (Vec<&Place>, u64) {
     let listed = items.iter().filter(is_failed).count() as u64;
     let counted = request.places.iter().filter(|place| members::are_items(place, &request.places));
     let failed: u64 = counted.filter_map(|place| place.members.as_ref()).map(|members| members.failed).sum();
-    let left_out = items.len().saturating_sub(SHOWN_ITEMS) as u64 + failed.saturating_sub(listed);
+    let retried = request.places.iter().filter_map(|place| place.unlisted.as_ref()).map(|unlisted| unlisted.retrying);
+    let left_out =
+        items.len().saturating_sub(SHOWN_ITEMS) as u64 + failed.saturating_sub(listed) + retried.sum::<u64>();
     (places, left_out)
 }
 

@@ -16,6 +16,7 @@
 //! The driver calls [`proceed`] repeatedly with a growing [`Journal`]. Code that runs from the beginning each time is harder to
 //! get wrong than a state machine with a state for each point at which a delivery can be interrupted.
 
+mod ahead;
 mod begun;
 mod control;
 mod effect;
@@ -24,9 +25,11 @@ mod entry;
 mod failed_answer;
 mod find;
 mod flaw;
+mod generations;
 mod join;
 mod journal;
 mod labels;
+mod member_list;
 mod message;
 mod parked;
 mod proceed;
@@ -38,6 +41,7 @@ mod tally;
 mod times;
 mod tried;
 
+pub use ahead::{Ahead, WaitsFor, ahead};
 pub use begun::Begun;
 pub use control::{Control, Redrive, Unposted};
 pub use effect::{Answer, Effect, Ending, Input, Ran, Reply, Resolved};
@@ -49,8 +53,12 @@ pub use failed_answer::FailedAnswer;
 pub use find::{Find, find};
 #[doc(hidden)]
 pub use flaw::Flaw;
+pub use generations::{EarlierPlace, earlier_places};
 pub use journal::Journal;
 pub use labels::{LABELS_PER_CHUNK, decode_labels, encode_labels};
+pub use member_list::{
+    MemberList, MemberPage, MemberProgress, MemberQuery, MemberStatus, OnePlace, list_members, look_at,
+};
 pub use message::Message;
 pub use parked::Parked;
 pub use proceed::proceed;

@@ -1,6 +1,7 @@
 // One request: what has become of it, why, and what can be done about it.
 
 import * as api from "../api.js";
+import { callOf } from "../course.js";
 import { drawing } from "../drawing.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
@@ -8,7 +9,7 @@ import { live, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
-import { callOf, timeline } from "../timeline.js";
+import { timeline } from "../timeline.js";
 import { whyNot } from "../why.js";
 
 /** How many log lines are shown. */
@@ -21,6 +22,15 @@ const QUEUE_EVERY = 2000;
 const LAST_LINES = 15_000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
+/** Of a request with more open items than the status lists, the log and the queue are asked for less often, in milliseconds. */
+const LARGE_LOG_EVERY = 30_000;
+const LARGE_QUEUE_EVERY = 10_000;
+/** How many log lines of such a request are shown while it is in progress. */
+const LARGE_LINES = 100;
+/** When such a request has not moved for this time, the queue may say why, in milliseconds. */
+const STILL = 10_000;
+
+const isLarge = (request) => !isEnd(request.status) && request.places.some((place) => place.unlisted?.open > 0);
 
 export function page(main, { words: [flow, id], signal }) {
   const path = api.requestPath(flow, id);
@@ -32,10 +42,13 @@ export function page(main, { words: [flow, id], signal }) {
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
-  const opened = parameters().get("place");
-  const [places, updatePlaces] = timeline(opened, (place, of) => {
-    if (place !== null || parameters().get("place") === of) setParameters({ place });
-  }, (place) => insideOf(place, path, signal));
+  const opened = new Set(parameters().getAll("place"));
+  const choose = (place, of) => {
+    if (place === null) opened.delete(of);
+    else opened.add(of);
+    setParameters({ place: [...opened] });
+  };
+  const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, { opened, choose }));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const result = h("div", {});
   const resultSection = section("Result", result);
@@ -65,6 +78,8 @@ export function page(main, { words: [flow, id], signal }) {
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
+  let askedLog = -Infinity;
+  const opening = performance.now();
   const look = live(signal, 1000, async () => {
     if (performance.now() < calmUntil) return;
     let request;
@@ -80,7 +95,8 @@ export function page(main, { words: [flow, id], signal }) {
     status.hidden = false;
     rest.hidden = false;
     latest = request;
-    if (isEnd(request.status)) queue = null;
+    const large = isLarge(request);
+    if (isEnd(request.status) || (large && Date.now() - request.moved_ms < STILL)) queue = null;
     else await lookAtQueue(request);
     updateChip(status, request.status);
     setText(words, inWords(request));
@@ -106,11 +122,14 @@ export function page(main, { words: [flow, id], signal }) {
     }
     // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if (!isOver || logged === null) {
-      await showLog();
+    if ((!isOver && !(large && performance.now() - askedLog < LARGE_LOG_EVERY)) || logged === null) {
+      askedLog = performance.now();
+      await showLog(large ? LARGE_LINES : LINES);
       updatePlaces(request, queue?.calls, lines);
     }
-    calmUntil = isOver ? performance.now() + CALM : 0;
+    // The longer somebody watches a large request, the less often it is asked for, so that a page that stays open costs little.
+    const pause = large ? Math.min(CALM, (performance.now() - opening) / 15) : 0;
+    calmUntil = performance.now() + (isOver ? CALM : pause);
   });
   const again = () => {
     calmUntil = 0;
@@ -119,7 +138,7 @@ export function page(main, { words: [flow, id], signal }) {
 
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {
-    if (performance.now() - askedQueue < QUEUE_EVERY) return;
+    if (performance.now() - askedQueue < (isLarge(request) ? LARGE_QUEUE_EVERY : QUEUE_EVERY)) return;
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
       const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
@@ -167,8 +186,8 @@ export function page(main, { words: [flow, id], signal }) {
     }
   }
 
-  async function showLog() {
-    const found = await api.logs({ request: id, tail: LINES }, signal).catch(api.orAbsent);
+  async function showLog(most) {
+    const found = await api.logs({ request: id, tail: most }, signal).catch(api.orAbsent);
     if (found.absent) {
       setText(dropped, found.absent);
       logged = found.absent;
@@ -178,7 +197,7 @@ export function page(main, { words: [flow, id], signal }) {
     if (seen === logged) return;
     logged = seen;
     lines = found;
-    setText(dropped, found.lines.length === LINES ? `The last ${LINES} lines are shown.` : "");
+    setText(dropped, found.lines.length === most ? `The last ${most} lines are shown.` : "");
     put(log, logLines(found.lines, found.dropped));
     log.querySelector(".log")?.scrollTo(0, 1e9);
   }

@@ -1,8 +1,10 @@
 //! Requests that are remembered: what has become of them, waiting, and what can be done about them from outside.
 
+mod ahead;
 mod begins;
 mod callers;
 mod calling;
+mod items;
 mod labels;
 mod lists;
 mod over_http;

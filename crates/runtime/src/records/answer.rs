@@ -2,11 +2,12 @@
 
 use faasflow_admin as api;
 use faasflow_core::RequestInfo;
-use faasflow_core::graph::{Follow, Segment};
+use faasflow_core::graph::{Follow, Place, Segment};
 use faasflow_core::machine::Route;
-use faasflow_core::machine::forked::{Attempt, Ended, PlaceProgress, Reason, Standing};
+use faasflow_core::machine::forked::{self, Ahead, Attempt, Ended, Members, PlaceProgress, Reason, Standing, WaitsFor};
 use faasflow_core::state::Status;
 
+use super::listed::chosen;
 use super::progress::Remembered;
 use crate::forward::call_id;
 use crate::instance::Instance;
@@ -29,8 +30,37 @@ pub(super) fn status(instance: &Instance, remembered: &Remembered) -> api::FlowR
     let trace = instance.tracer.begin(&remembered.info, &remembered.first.place, None);
     told.trace_id = trace.sampled_id().map(|id| id.to_string());
     let route = remembered.begun.route(&instance.flow);
-    told.places = remembered.progress.places.iter().map(|progress| place(route, &remembered.info, progress)).collect();
+    let chosen = chosen(route.plan(), &remembered.progress.places);
+    let tell = |progress: &&PlaceProgress| {
+        let mut told = place(route, &remembered.info, progress);
+        told.unlisted = chosen.unlisted(&progress.place);
+        told
+    };
+    told.places = chosen.places.iter().map(tell).collect();
+    told.ahead = ahead(instance, remembered);
     told
+}
+
+/// The places ahead of a request that have not begun.
+pub(super) fn ahead(instance: &Instance, remembered: &Remembered) -> Vec<api::Place> {
+    if remembered.progress.end.is_some() {
+        return Vec::new();
+    }
+    let route = remembered.begun.route(&instance.flow);
+    let texts = |places: Vec<Place>| places.iter().map(ToString::to_string).collect();
+    let tell = |ahead: Ahead| {
+        let mut told = place(route, &remembered.info, &PlaceProgress::not_begun(&ahead.place, Standing::Waiting));
+        let mut waits_for = api::WaitsFor::default();
+        (waits_for.what, waits_for.places) = match ahead.waits_for {
+            WaitsFor::Places(places) => (api::Waits::Places, texts(places)),
+            WaitsFor::Branches(places) => (api::Waits::Branches, texts(places)),
+            WaitsFor::Members(place) => (api::Waits::Members, texts(vec![place])),
+            _ => (api::Waits::Unknown, Vec::new()),
+        };
+        told.waits_for = Some(waits_for);
+        told
+    };
+    forked::ahead(route.plan(), &remembered.progress.places).into_iter().map(tell).collect()
 }
 
 /// The status as the API writes it.
@@ -80,7 +110,7 @@ pub(super) fn reason_of(reason: &Reason, place: Option<&str>) -> api::RequestRea
 }
 
 /// A time, if it is known.
-fn known(ms: u64) -> Option<u64> {
+pub(super) fn known(ms: u64) -> Option<u64> {
     (ms > 0).then_some(ms)
 }
 
@@ -104,19 +134,13 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
         (None, Some((segment, earlier))) => segment.steps().map(|step| earlier.step_name(step).to_owned()).collect(),
         (None, None) => Vec::new(),
     };
-    told.status = match progress.standing {
-        Standing::Ended(Ended::Done) if progress.is_recovered => api::PlaceStatus::Recovered,
-        Standing::Ended(Ended::Done) => api::PlaceStatus::Done,
-        Standing::Ended(Ended::Failed) => api::PlaceStatus::Failed,
-        Standing::Ended(Ended::Replied) => api::PlaceStatus::Replied,
-        Standing::Running if progress.tried.is_some() => api::PlaceStatus::Retrying,
-        Standing::Running => api::PlaceStatus::Running,
-        Standing::Waiting => api::PlaceStatus::Waiting,
-        Standing::Stopped => api::PlaceStatus::Stopped,
-        _ => api::PlaceStatus::Unknown,
-    };
-    let first_tried = progress.tried.as_ref().map(|tried| tried.first_ms);
-    told.began_ms = first_tried.or(known(progress.times.began_ms));
+    told.status = place_status(progress);
+    if told.status == api::PlaceStatus::Waiting {
+        let mut waits_for = api::WaitsFor::default();
+        waits_for.what = api::Waits::Resume;
+        told.waits_for = Some(waits_for);
+    }
+    told.began_ms = began_ms(progress);
     told.last_began_ms = known(progress.times.began_ms);
     told.queued_ms = known(progress.times.queued_ms);
     told.done_ms = known(progress.times.done_ms);
@@ -125,15 +149,8 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
     }
     let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
     told.given_up = given_up.map(attempt).collect();
-    let given_up = progress.tried.as_ref().map_or(0, |tried| tried.times);
-    told.attempts = given_up + u32::from(progress.ended().is_some());
-    told.reason = progress.reason.as_ref().map(|reason| reason_of(reason, None)).or_else(|| {
-        let tried = progress.tried.as_ref().filter(|_| progress.ended().is_none())?;
-        let mut told = api::RequestReason::default();
-        told.text.clone_from(&tried.reason);
-        told.code = Some(tried.code.clone());
-        Some(told)
-    });
+    told.attempts = attempts(progress);
+    told.reason = place_reason(progress);
     told.answer = progress.answer.as_ref().map(|answer| {
         let mut told = api::FunctionAnswer::default();
         (told.status, told.bytes) = (answer.status, answer.bytes);
@@ -150,15 +167,67 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
         let Follow::Choose(composite) = follow else { return None };
         Some(plan.composite(*composite).branches().get(branch)?.name().to_string())
     });
-    told.members = progress.members.map(|members| {
-        let mut told = api::Members::default();
-        told.all = members.all.into();
-        told.waiting = members.waiting.into();
-        told.running = members.running.into();
-        told.done = members.done.into();
-        told.failed = members.failed.into();
-        told.stopped = members.stopped.into();
-        told
-    });
+    told.members = progress.members.map(members);
+    told
+}
+
+/// How far a place is.
+pub(super) fn place_status(progress: &PlaceProgress) -> api::PlaceStatus {
+    match progress.standing {
+        Standing::Ended(Ended::Done) if progress.is_recovered => api::PlaceStatus::Recovered,
+        Standing::Ended(Ended::Done) => api::PlaceStatus::Done,
+        Standing::Ended(Ended::Failed) => api::PlaceStatus::Failed,
+        Standing::Ended(Ended::Replied) => api::PlaceStatus::Replied,
+        Standing::Running if progress.tried.is_some() => api::PlaceStatus::Retrying,
+        Standing::Running => api::PlaceStatus::Running,
+        Standing::Waiting => api::PlaceStatus::Waiting,
+        Standing::Stopped => api::PlaceStatus::Stopped,
+        _ => api::PlaceStatus::Unknown,
+    }
+}
+
+/// When a place began, if it is known.
+pub(super) fn began_ms(progress: &PlaceProgress) -> Option<u64> {
+    let first_tried = progress.tried.as_ref().map(|tried| tried.first_ms);
+    first_tried.or(known(progress.times.began_ms))
+}
+
+/// How often a place was delivered.
+pub(super) fn attempts(progress: &PlaceProgress) -> u32 {
+    let given_up = progress.tried.as_ref().map_or(0, |tried| tried.times);
+    given_up + u32::from(progress.ended().is_some())
+}
+
+/// Why a place failed, or why its last delivery was given up.
+pub(super) fn place_reason(progress: &PlaceProgress) -> Option<api::RequestReason> {
+    progress.reason.as_ref().map(|reason| reason_of(reason, None)).or_else(|| {
+        let tried = progress.tried.as_ref().filter(|_| progress.ended().is_none())?;
+        let mut told = api::RequestReason::default();
+        told.text.clone_from(&tried.reason);
+        told.code = Some(tried.code.clone());
+        Some(told)
+    })
+}
+
+/// What became of a place in an earlier generation.
+pub(super) fn earlier(progress: &PlaceProgress) -> api::EarlierGeneration {
+    let mut told = api::EarlierGeneration::default();
+    told.generation = progress.place.generation().into();
+    told.status = place_status(progress);
+    (told.began_ms, told.done_ms) = (began_ms(progress), known(progress.times.done_ms));
+    told.attempts = attempts(progress);
+    told.reason = place_reason(progress);
+    told
+}
+
+/// How many members there are, by their statuses.
+pub(super) fn members(members: Members) -> api::Members {
+    let mut told = api::Members::default();
+    told.all = members.all.into();
+    told.waiting = members.waiting.into();
+    told.running = members.running.into();
+    told.done = members.done.into();
+    told.failed = members.failed.into();
+    told.stopped = members.stopped.into();
     told
 }

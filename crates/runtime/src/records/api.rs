@@ -96,7 +96,7 @@ pub(super) struct Refused {
 }
 
 /// The id in the path of a request to the API. It need not be valid.
-struct Id(String);
+pub(super) struct Id(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Response;
@@ -162,7 +162,7 @@ pub(super) fn answered(answer: Answered<Response>) -> Response {
 }
 
 /// The same for a request about one request.
-fn answered_about(id: &str, answer: Answered<Response>) -> Response {
+pub(super) fn answered_about(id: &str, answer: Answered<Response>) -> Response {
     answer.unwrap_or_else(|refused| {
         let id = RequestId::parse(id).map(|id| id.to_string());
         Refused { id, ..*refused }.respond()
@@ -180,7 +180,7 @@ impl Instance {
     }
 
     /// The scope of the request with this id.
-    fn scope_from(&self, id: &str) -> Answered<Scope> {
+    pub(super) fn scope_from(&self, id: &str) -> Answered<Scope> {
         self.remembering()?;
         match RequestId::parse(id) {
             Some(id) => Ok(self.scope_of(id.as_str())),
@@ -334,7 +334,8 @@ async fn status(State(function): State<Arc<Instance>>, Id(id): Id, request: Requ
         let scope = function.scope_from(&id)?;
         let wait = Preference::wait(&asked).map(|wait| function.granted(wait));
         let remembered = function.awaited(&scope, wait).await?;
-        let mut response = tagged(StatusCode::OK, &answer::status(&function, &remembered), &asked);
+        let told = function.status_with_earlier(&scope, &remembered).await.map_err(NotFound::Store)?;
+        let mut response = tagged(StatusCode::OK, &told, &asked);
         Preference::applied(wait, response.headers_mut());
         Ok(response)
     };

@@ -111,7 +111,7 @@ fn filter(given: &Listing, status: Option<Status>) -> Answered<Filter> {
 }
 
 /// A text that is searched for. Ids, search keys and labels are not longer.
-fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
+pub(super) fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
     match search_key(text) {
         Ok(text) => Ok(text),
         Err(_) => bad(format!("`{name}` must have 1 to {MAX_SEARCH_KEY} bytes, and no control characters")),

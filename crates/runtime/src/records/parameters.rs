@@ -16,6 +16,17 @@ pub(super) struct Showing {
     pub(super) place: Option<String>,
 }
 
+/// The parameters of the items of a place.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListingItems {
+    pub(super) place: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) search: Option<String>,
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
+}
+
 /// The parameters of the list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -51,6 +51,8 @@ pub(super) struct Opened {
     control: Option<Bytes>,
     /// Its first token in its current generation.
     pub(super) first: Message,
+    /// Whether it was redriven with another definition than the one that it first began with.
+    pub(super) has_changed: bool,
 }
 
 /// Why nothing is known about a request.
@@ -183,6 +185,7 @@ impl Instance {
         let start = begun_with.route(&self.flow).plan().start().in_generation(decided.generation());
         let first = Message { remembered: true, ..Message::fresh(start, envelope.payload, Caller::Left) };
         let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
-        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, keys: search_keys, control, first })
+        let (begun, keys, has_changed) = (begun_with, search_keys, decided.shape.is_some());
+        Ok(Opened { info, begun, shape, began_ms, caller_waits, keys, control, first, has_changed })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::envelope::{Carried, Origin, Terms};
-use crate::graph::{CompositeIndex, CompositeKind, Follow, Place};
+use crate::graph::{CompositeIndex, CompositeKind, Follow, Place, Segment};
 use crate::machine::Route;
 use crate::payload::Payload;
 use crate::state::Key;
@@ -49,18 +49,52 @@ pub fn find<'a>(
     place: &Place,
     found: &HashMap<Key, Option<Bytes>>,
 ) -> Find {
-    let route = route.into();
+    let input = |mut walk: Walk<'_>, segment: &Segment, record| Ok((walk.input(segment)?, record));
+    match replayed(route.into(), first, found, |walk| walk.towards(place, false, input)) {
+        Ok(None) => Find::Nowhere,
+        Ok(Some((input, record))) => {
+            let record = record.map(|Record { ended, output, reason, span, .. }| {
+                Box::new(MemberRecord { ended, output, reason, span })
+            });
+            Find::Found { input: Box::new(input), record }
+        }
+        Err(Missing::Keys(keys)) => Find::Needs(keys),
+        Err(Missing::Value) => Find::Unreadable,
+    }
+}
+
+/// Why nothing was found.
+pub(super) enum Missing {
+    /// These keys have to be read.
+    Keys(Vec<Key>),
+    /// A value cannot be read by this version, or the store does not show it yet.
+    Value,
+}
+
+/// Finds the token of a place, with the labels of the items that it is in, and the record of the phase if it has ended. `None` if the
+/// request has not reached the place. An item of a for-each is found even if it has not begun.
+pub(super) fn reach(
+    route: Route<'_>,
+    first: &Message,
+    place: &Place,
+    found: &HashMap<Key, Option<Bytes>>,
+) -> Result<Option<(Message, Option<Record>)>, Missing> {
+    let there = |walk: Walk<'_>, _: &Segment, record| Ok((walk.message.clone(), record));
+    replayed(route, first, found, |walk| walk.towards(place, true, there))
+}
+
+/// Does something that only reads keys, with the values that were read so far.
+fn replayed<T>(
+    route: Route<'_>,
+    first: &Message,
+    found: &HashMap<Key, Option<Bytes>>,
+    act: impl Fn(Walk<'_>) -> Step<T>,
+) -> Result<T, Missing> {
     let mut journal = Journal::new();
     loop {
         let start = Walk { route, plan: route.plan(), message: first, replay: Replay::new(&journal), flaw: Flaw::None };
-        let keys = match start.towards(place) {
-            Ok(None) => return Find::Nowhere,
-            Ok(Some((input, record))) => {
-                let record = record.map(|Record { ended, output, reason, span, .. }| {
-                    Box::new(MemberRecord { ended, output, reason, span })
-                });
-                return Find::Found { input: Box::new(input), record };
-            }
+        let keys = match act(start) {
+            Ok(done) => return Ok(done),
             Err(Effect::Read(key)) => match found.get(&key) {
                 Some(value) => {
                     journal.add(Answer::Found(value.clone()));
@@ -78,47 +112,58 @@ pub fn find<'a>(
                     None => keys,
                 }
             }
-            Err(_) => return Find::Unreadable,
+            Err(_) => return Err(Missing::Value),
         };
-        return Find::Needs(keys);
+        return Err(Missing::Keys(keys));
     }
 }
 
 impl Walk<'_> {
-    /// Follows what is recorded from the place of this token to another one, and returns the input there, and the record if the phase
-    /// has ended.
-    fn towards(mut self, place: &Place) -> Step<Option<(Input, Option<Record>)>> {
-        let (plan, message) = (self.plan, self.message);
-        let Some(segment) = plan.segment(&message.place) else { return Ok(None) };
+    /// Follows what is recorded from the place of this token to another one, and returns what `there` returns for the token there, and
+    /// for the record if the phase has ended. With `labels`, the token has the labels of the items that it is in.
+    fn towards<T>(
+        mut self,
+        place: &Place,
+        labels: bool,
+        there: impl FnOnce(Walk<'_>, &Segment, Option<Record>) -> Step<T>,
+    ) -> Step<Option<T>> {
+        let Some(segment) = self.plan.segment(&self.message.place) else { return Ok(None) };
         let key = self.record_key(segment);
         let record = match self.replay.read(key)? {
             None => None,
             Some(value) => Some(self.decode_record(segment, &value).ok_or_else(unreadable)?),
         };
         if self.message.place == *place {
-            return Ok(Some((self.input(segment)?, record)));
+            return there(self, segment, record).map(Some);
         }
         let Some(record) = record else { return Ok(None) };
-        let next = match self.follow_of(segment, &record) {
-            Follow::Next(next) => self.message.onward(self.message.place.sibling(&next), record.output),
+        let Some(mut next) = self.follow_towards(segment, record, place)? else { return Ok(None) };
+        if let Some((key, _)) = next.label_key().filter(|_| labels)
+            && let Some(value) = self.replay.read(key)?
+        {
+            next.set_label(&value);
+        }
+        let Walk { route, plan, replay, flaw, .. } = self;
+        Walk { route, plan, message: &next, replay, flaw }.towards(place, labels, there)
+    }
+
+    /// The token after a phase that has ended, on the way to a place.
+    fn follow_towards(&mut self, segment: &Segment, record: Record, place: &Place) -> Step<Option<Message>> {
+        match self.follow_of(segment, &record) {
+            Follow::Next(next) => Ok(Some(self.message.onward(self.message.place.sibling(&next), record.output))),
             Follow::Fork(composite) => {
                 let terms = record.fork.clone().ok_or_else(unreadable)?;
                 match self.member_towards(composite, &record, &terms, place) {
-                    Some(member) => member,
-                    None => match self.join_towards(composite, terms)? {
-                        Some(join) => join,
-                        None => return Ok(None),
-                    },
+                    Some(member) => Ok(Some(member)),
+                    None => self.join_towards(composite, terms),
                 }
             }
-            Follow::Arrive(_) | Follow::End | Follow::Choose(_) => return Ok(None),
-        };
-        let Walk { route, plan, replay, flaw, .. } = self;
-        Walk { route, plan, message: &next, replay, flaw }.towards(place)
+            Follow::Arrive(_) | Follow::End | Follow::Choose(_) => Ok(None),
+        }
     }
 
     /// The first token of the member that a place is in; `None` if it is in no member of this fork.
-    fn member_towards(
+    pub(super) fn member_towards(
         &self,
         composite: CompositeIndex,
         record: &Record,

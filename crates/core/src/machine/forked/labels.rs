@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 
-use crate::envelope::Origin;
+use crate::envelope::{Origin, Terms};
+use crate::graph::Place;
 use crate::state::{Key, layout};
 
 use super::message::Message;
@@ -24,6 +25,14 @@ pub fn decode_labels(value: &Bytes) -> Option<Vec<Option<String>>> {
     decode(value)
 }
 
+/// The key of the value that contains the label of an item, and the index in it. `None` if the items have no labels.
+pub(super) fn label_of(fork: &Place, terms: &Terms, item: u32) -> Option<(Key, usize)> {
+    let list = terms.list.as_ref().filter(|list| list.labels_per_chunk > 0)?;
+    let fork = fork.clone().in_generation(list.generation);
+    let key = layout::labels(&fork, &list.sha256, item / list.labels_per_chunk);
+    Some((key, (item % list.labels_per_chunk) as usize))
+}
+
 impl Message {
     /// The key of the value that contains the label of the item that this token begins, and the index in it. `None` if it begins no
     /// item, if the items have no labels, or if the token carries the label already.
@@ -33,15 +42,17 @@ impl Message {
             return None;
         }
         let ((fork, index), terms) = self.place.fork().zip(self.joins.last())?;
-        let list = terms.list.as_ref().filter(|list| list.labels_per_chunk > 0 && terms.label.is_none())?;
-        let fork = fork.in_generation(list.generation);
-        let key = layout::labels(&fork, &list.sha256, index / list.labels_per_chunk);
-        Some((key, (index % list.labels_per_chunk) as usize))
+        label_of(&fork, terms, index).filter(|_| terms.label.is_none())
     }
 
     /// Adds the label of the item that this token begins. `value` is what is stored under its [key](Message::label_key).
     pub fn set_label(&mut self, value: &Bytes) {
         let label = self.label_key().and_then(|(_, index)| decode_labels(value)?.into_iter().nth(index)?);
+        self.give_label(label);
+    }
+
+    /// Adds a label, if there is one.
+    pub(super) fn give_label(&mut self, label: Option<String>) {
         if let Some(terms) = self.joins.last_mut() {
             terms.label = label.or(terms.label.take());
         }
@@ -56,8 +67,7 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use crate::definition::Policy;
-    use crate::envelope::{List, Terms};
-    use crate::graph::Place;
+    use crate::envelope::List;
     use crate::payload::Payload;
 
     use super::*;

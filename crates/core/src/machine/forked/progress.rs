@@ -82,6 +82,12 @@ pub struct PlaceProgress {
 }
 
 impl PlaceProgress {
+    /// The progress of a phase that has not begun.
+    #[must_use]
+    pub fn not_begun(place: &Place, standing: Standing) -> PlaceProgress {
+        progress(place, standing, None, None)
+    }
+
     /// How it ended; `None` if it has not.
     #[must_use]
     pub fn ended(&self) -> Option<Ended> {

@@ -1,12 +1,12 @@
 //! Finds out from the store what has become of a request that is remembered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use crate::code;
 use crate::envelope::{Carried, Origin, Terms};
-use crate::graph::{CompositeIndex, CompositeKind, Follow, Place};
+use crate::graph::{Composite, CompositeIndex, CompositeKind, Follow, Place};
 use crate::machine::Route;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
@@ -18,6 +18,7 @@ use super::entry::Entry;
 use super::failed_answer::FailedAnswer;
 use super::flaw::Flaw;
 use super::journal::Journal;
+use super::labels::decode_labels;
 use super::message::Message;
 use super::parked::Parked;
 use super::proceed::Walk;
@@ -126,24 +127,58 @@ fn examine<'a>(
     Survey::Progress(Box::new(Progress { control, end, parked, places, open, held, moved_ms }))
 }
 
-struct Surveyor<'a> {
-    route: Route<'a>,
-    found: &'a HashMap<Key, Option<Bytes>>,
+pub(super) struct Surveyor<'a> {
+    pub(super) route: Route<'a>,
+    pub(super) found: &'a HashMap<Key, Option<Bytes>>,
     /// If more keys than this have to be read, no further members are followed.
     room: usize,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 /// What was found out so far.
 #[derive(Default)]
-struct Seen {
-    needs: Vec<Key>,
+pub(super) struct Seen {
+    pub(super) needs: Vec<Key>,
     /// Those of the keys to read that contain labels.
-    labels: Vec<Key>,
-    unreadable: Option<Key>,
-    places: Vec<PlaceProgress>,
+    labels: HashSet<Key>,
+    /// The labels that were read.
+    chunks: HashMap<Key, Vec<Option<String>>>,
+    pub(super) unreadable: Option<Key>,
+    pub(super) places: Vec<PlaceProgress>,
     open: Vec<Message>,
     moved_ms: u64,
+    /// Whether the members that a fork has begun are not followed.
+    is_shallow: bool,
+}
+
+/// The members of a fork that have begun, as far as its entries say.
+pub(super) struct Begun {
+    /// Their indices. The members that did not begin at once are accompanied by the number of entries that there were before them.
+    pub(super) members: Vec<(u32, Option<u32>)>,
+    /// How those have ended that have an entry.
+    pub(super) entered: HashMap<u32, Ended>,
+    /// The tally after the last entry.
+    pub(super) tally: Tally,
+}
+
+impl Begun {
+    pub(super) fn of(outline: &Composite, terms: &Terms, entries: &[Entry]) -> Begun {
+        let mut members: Vec<_> = Tally::first(outline, terms).into_iter().map(|member| (member, None)).collect();
+        let (mut entered, mut tally) = (HashMap::new(), Tally::new(outline, terms));
+        for (number, entry) in (0u32..).zip(entries) {
+            for (member, ended) in entry.members() {
+                entered.insert(member, ended);
+                // The entry that decides the join begins nothing.
+                if entry.tally.verdict.is_none() {
+                    let after = entry.tally_after(outline, terms, &tally, member);
+                    let next = after.next(outline, terms, member);
+                    members.extend(next.into_iter().map(|member| (member, Some(number + 1))));
+                }
+            }
+            tally = entry.tally.clone();
+        }
+        Begun { members, entered, tally }
+    }
 }
 
 /// What follows from the record of a phase.
@@ -156,9 +191,14 @@ enum Onward {
     Nothing,
 }
 
-impl Surveyor<'_> {
+impl<'a> Surveyor<'a> {
+    /// A surveyor that does not follow the members of forks inside what it follows.
+    pub(super) fn shallow(route: Route<'a>, found: &'a HashMap<Key, Option<Bytes>>) -> Surveyor<'a> {
+        Surveyor { route, found, room: usize::MAX, seen: Seen { is_shallow: true, ..Seen::default() } }
+    }
+
     /// The value of a key. If the key has not been read yet, it is asked for.
-    fn look(&mut self, key: Key) -> Option<Option<Bytes>> {
+    pub(super) fn look(&mut self, key: Key) -> Option<Option<Bytes>> {
         match self.found.get(&key) {
             Some(found) => Some(found.clone()),
             None => {
@@ -169,7 +209,7 @@ impl Surveyor<'_> {
     }
 
     /// Decodes the value of a key, if it exists.
-    fn decoded<T>(
+    pub(super) fn decoded<T>(
         &mut self,
         key: Key,
         value: Option<Option<Bytes>>,
@@ -193,7 +233,7 @@ impl Surveyor<'_> {
 
     /// Follows a token, and returns how its member has ended, if it has. A token that is not `wanted` belongs to a member that is
     /// not needed any more.
-    fn visit(&mut self, message: Message, wanted: bool) -> Option<Ended> {
+    pub(super) fn visit(&mut self, message: Message, wanted: bool) -> Option<Ended> {
         let mut next = message;
         loop {
             match self.step(next, wanted) {
@@ -245,6 +285,9 @@ impl Surveyor<'_> {
         let next = |message: Message| Onward::Next(Box::new(message));
         match walk.follow_of(segment, &record) {
             Follow::Next(place) => next(message.onward(message.place.sibling(&place), record.output)),
+            Follow::Fork(composite) if self.seen.is_shallow => {
+                self.join_of(&walk, composite, record).map_or(Onward::Nothing, next)
+            }
             Follow::Fork(composite) => self.forked(&walk, composite, &record, at, wanted).map_or(Onward::Nothing, next),
             // If the request has ended, or the join has counted the member, this token has nothing left to do.
             follow @ (Follow::Arrive(_) | Follow::End) => {
@@ -264,6 +307,15 @@ impl Surveyor<'_> {
         self.seen.moved_ms = self.seen.moved_ms.max(times.began_ms).max(times.done_ms).max(tried_ms);
     }
 
+    /// The token of the join after a fork, if it has arrived.
+    fn join_of(&mut self, walk: &Walk<'_>, composite: CompositeIndex, record: Record) -> Option<Message> {
+        let join = walk.join_token(composite, &walk.message.place, record.fork?, None);
+        let journal = Journal::new();
+        let key = Walk::new(self.route, &join, &journal, Flaw::None).record_key(walk.plan.segment(&join.place)?);
+        let [record, tried] = [key, layout::tried(&join.place)].map(|key| self.look(key).flatten());
+        (record.is_some() || tried.is_some()).then_some(join)
+    }
+
     /// Follows the members that a fork has begun, and returns the token of the join if it has been decided.
     fn forked(
         &mut self,
@@ -276,7 +328,7 @@ impl Surveyor<'_> {
         let fork = &walk.message.place;
         let terms = record.fork.clone()?;
         let outline = walk.plan.composite(composite);
-        let mut tally = Tally::new(outline, &terms);
+        let tally = Tally::new(outline, &terms);
         if tally.verdict.is_some() {
             self.seen.places[at].members = Some(tally.count(terms.members, []));
             self.seen.places[at].stop();
@@ -286,8 +338,9 @@ impl Surveyor<'_> {
             self.seen.places[at].members = Some(tally.count(terms.members, []));
             return None;
         };
-        let begin = |member: u32, seen: u32, is_first: bool| {
-            let terms = Terms { seen, due_ms: None, label: None, ..terms.clone() };
+        let begin = |member: u32, seen: Option<u32>| {
+            let is_first = seen.is_none();
+            let terms = Terms { seen: seen.unwrap_or(0), due_ms: None, label: None, ..terms.clone() };
             let joins = [&walk.message.joins[..], &[terms]].concat();
             let payload: Carried = if is_first { record.output.clone() } else { Payload::empty().into() };
             let origin = match (record.fork.as_ref().is_some_and(|terms| terms.list.is_some()), is_first) {
@@ -297,22 +350,7 @@ impl Surveyor<'_> {
             };
             Message::begin(walk.entry_place(composite, fork, member), payload, origin, joins)
         };
-        // The members that have begun, the number of entries before, and whether they began first.
-        let mut begun: Vec<(u32, u32, bool)> =
-            Tally::first(outline, &terms).into_iter().map(|member| (member, 0, true)).collect();
-        let mut entered = HashMap::new();
-        for (number, entry) in (0u32..).zip(&entries) {
-            for (member, ended) in entry.members() {
-                entered.insert(member, ended);
-                // The entry that decides the join begins nothing.
-                if entry.tally.verdict.is_none() {
-                    let after = entry.tally_after(outline, &terms, &tally, member);
-                    let next = after.next(outline, &terms, member);
-                    begun.extend(next.into_iter().map(|member| (member, number + 1, false)));
-                }
-            }
-            tally = entry.tally.clone();
-        }
+        let Begun { members: begun, entered, tally } = Begun::of(outline, &terms, &entries);
         let is_decided = tally.verdict.is_some();
         let is_graph = outline.kind() == CompositeKind::Graph;
         if let (false, Some(entry)) = (is_graph, entries.last()) {
@@ -324,19 +362,19 @@ impl Surveyor<'_> {
         // The items of a for-each that have ended are only counted, except for some that failed.
         let failed = begun
             .iter()
-            .filter(|(member, ..)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
-        for (member, seen, is_first) in failed.take(FAILED).copied().collect::<Vec<_>>() {
-            let message = self.labelled(begin(member, seen, is_first));
+            .filter(|(member, _)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
+        for (member, seen) in failed.take(FAILED).copied().collect::<Vec<_>>() {
+            let message = self.labelled(begin(member, seen));
             self.visit(message, false);
         }
         let is_wanted = wanted && !is_decided;
         let mut late = Vec::new();
-        for (member, seen, is_first) in begun {
+        for (member, seen) in begun {
             let has_entered = entered.contains_key(&member);
             if self.seen.needs.len() >= self.room {
                 late.extend((!has_entered).then_some(None));
             } else if !has_entered || is_graph {
-                let message = self.labelled(begin(member, seen, is_first));
+                let message = self.labelled(begin(member, seen));
                 let ended = self.visit(message, is_wanted && !has_entered);
                 if !has_entered {
                     late.push(ended);
@@ -352,16 +390,19 @@ impl Surveyor<'_> {
     }
 
     /// The token with the label of its item, if it begins one that has a label.
-    fn labelled(&mut self, mut message: Message) -> Message {
-        let Some((key, _)) = message.label_key() else { return message };
+    pub(super) fn labelled(&mut self, mut message: Message) -> Message {
+        let Some((key, index)) = message.label_key() else { return message };
         match self.found.get(&key) {
-            Some(Some(value)) => message.set_label(value),
+            Some(Some(value)) => {
+                // Many items have their labels in the same value, so it is decoded once.
+                let chunk = self.seen.chunks.entry(key).or_insert_with(|| decode_labels(value).unwrap_or_default());
+                message.give_label(chunk.get(index).cloned().flatten());
+            }
             // Nothing depends on it.
             Some(None) => {}
-            // Many items have their labels in the same value.
             None if self.seen.labels.contains(&key) => {}
             None => {
-                self.seen.labels.push(key.clone());
+                self.seen.labels.insert(key.clone());
                 self.seen.needs.push(key);
             }
         }
@@ -369,7 +410,7 @@ impl Surveyor<'_> {
     }
 
     /// The entries of a join, in order; `None` if more keys have to be read, or one cannot be.
-    fn entries(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms) -> Option<Vec<Entry>> {
+    pub(super) fn entries(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms) -> Option<Vec<Entry>> {
         let mut entries = Vec::new();
         let outline = self.route.plan().composite(composite);
         for number in 0..terms.members {

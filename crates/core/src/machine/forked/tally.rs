@@ -123,6 +123,11 @@ impl Tally {
         self
     }
 
+    /// Whether a branch of a graph will not begin, because a branch that it comes after failed.
+    pub(super) fn gave_up(&self, branch: usize) -> bool {
+        self.branches.as_bytes().get(branch) == Some(&letter::NOT_BEGUN)
+    }
+
     /// Whether the tally can be one of this graph or for-each. A value from the store need not be.
     pub(super) fn fits(&self, composite: &Composite, terms: &Terms) -> bool {
         let branches = match composite.kind() {

@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
+use super::super::parameters::{Listing, ListingItems, Recovering, Redriving, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -171,9 +171,15 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
         seen.insert(name);
     }
     let document = document();
-    let mut seen = BTreeSet::from(["Problem", "RequestStatus", "PlaceStatus"]);
+    let mut seen = BTreeSet::from(["Problem", "RequestStatus", "PlaceStatus", "Waits"]);
     check::<api::FlowRequest>(&document, &mut seen, "FlowRequest");
     check::<api::Place>(&document, &mut seen, "Place");
+    check::<api::Unlisted>(&document, &mut seen, "Unlisted");
+    check::<api::WaitsFor>(&document, &mut seen, "WaitsFor");
+    check::<api::EarlierGeneration>(&document, &mut seen, "EarlierGeneration");
+    check::<api::RequestItems>(&document, &mut seen, "RequestItems");
+    check::<api::RequestItem>(&document, &mut seen, "RequestItem");
+    check::<api::RequestPlace>(&document, &mut seen, "RequestPlace");
     check::<api::RequestReason>(&document, &mut seen, "RequestReason");
     check::<api::Attempt>(&document, &mut seen, "Attempt");
     check::<api::FunctionAnswer>(&document, &mut seen, "FunctionAnswer");
@@ -196,11 +202,12 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     let owned = |names: BTreeSet<&str>| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(listed("RequestStatus"), owned(names_of::<api::RequestStatus>()));
     assert_eq!(listed("PlaceStatus"), owned(names_of::<api::PlaceStatus>()));
+    assert_eq!(listed("Waits"), owned(names_of::<api::Waits>()));
 }
 
 #[test]
 fn every_route_is_in_the_document_and_no_other() {
-    let sources = [include_str!("../api.rs"), include_str!("../../function.rs")];
+    let sources = [include_str!("../api.rs"), include_str!("../items_api.rs"), include_str!("../../function.rs")];
     let mut routes = BTreeSet::from([("POST".to_owned(), "/".to_owned())]);
     for route in sources.iter().flat_map(|source| source.split(".route(\"").skip(1)) {
         let (path, handler) = route.split_once("\", ").unwrap();
@@ -235,6 +242,8 @@ fn every_parameter_is_in_the_document_and_no_other() {
     let owned = |names: BTreeSet<&str>| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let accepted = BTreeMap::from([
         ("/_/requests".to_owned(), owned(names_of::<Listing>())),
+        ("/_/requests/{id}/items".to_owned(), owned(names_of::<ListingItems>())),
+        ("/_/requests/{id}/place".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/input".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/output".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
@@ -248,6 +257,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
 #[test]
 fn bounds_and_defaults_are_those_of_the_api() {
     use super::super::api::{LISTED, LOOKED_AT, MOST_LISTED, MOST_LOOKED_AT, OLDER};
+    use super::super::items_api;
     let document = document();
     let schema = |path: &str, name: &str| {
         let (.., operation) = operations(&document).into_iter().find(|(_, documented, _)| documented == path).unwrap();
@@ -257,6 +267,9 @@ fn bounds_and_defaults_are_those_of_the_api() {
     let limit = |default, most| json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
     assert_eq!(schema("/_/requests", "limit"), limit(LISTED, MOST_LISTED));
     assert_eq!(schema("/_/recover", "limit"), limit(LOOKED_AT, MOST_LOOKED_AT));
+    assert_eq!(schema("/_/requests/{id}/items", "limit"), limit(items_api::LISTED, items_api::MOST_LISTED));
+    let statuses = super::super::items::STATUSES.map(super::super::items::name_of);
+    assert_eq!(schema("/_/requests/{id}/items", "status")["enum"], json!(statuses));
     let older = schema("/_/recover", "older");
     assert_eq!(faasflow_core::duration::parse(older["default"].as_str().unwrap()).unwrap(), OLDER);
     let statuses = schema("/_/requests", "status");

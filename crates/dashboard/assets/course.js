@@ -1,0 +1,69 @@
+// What is known of a place over time: when it waited and why, and when it was executed.
+
+import { duration, exact, hasNotBegun, isOpen } from "./format.js";
+
+/** How the parts of a bar look, and what they are called. */
+export const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave: "given up", idle: "waiting for another attempt" };
+
+/** The call of a place in the queue, if it is known. */
+export const callOf = (place, calls) => calls?.find((call) => call.call_id !== "" && call.call_id === place.call_id && !call.callback);
+
+/** When what led to a place ended; `undefined` for the first one. */
+function ledAt(place, places) {
+  const at = places.indexOf(place);
+  const before = places.slice(0, at < 0 ? 0 : at).filter((other) => other.done_ms !== undefined);
+  const led = before.filter((other) => place.path.every((name, index) => other.path[index] === name) || other.path.length < place.path.length);
+  return led.length > 0 ? Math.max(...led.map((other) => other.done_ms)) : undefined;
+}
+
+/** What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. */
+export function partsOf(place, request, now, calls) {
+  const parts = [];
+  if (hasNotBegun(place)) return parts;
+  const { given_up: attempts = [], queued_ms: queued, last_began_ms: last, done_ms: done, status } = place;
+  const call = callOf(place, calls);
+  const led = ledAt(place, request.places);
+  const add = (kind, from, to, title) => {
+    if (from !== undefined && to !== undefined && to >= from) parts.push({ kind, from, to, title });
+  };
+  for (const { generation, status: before, began_ms: from, done_ms: to, reason } of place.earlier ?? []) {
+    const ended = to ?? from;
+    add(before === "stopped" ? "gave" : before, from ?? ended, ended, `${before} in generation ${generation}${reason ? `: ${reason.text}` : ""}`);
+  }
+  const first = attempts.find(({ began_ms: began }) => began !== undefined)?.began_ms ?? (attempts.length > 0 ? attempts[0].given_up_ms : last);
+  const isInItem = /^item-\d+$/.test(place.path.at(-1) ?? "");
+  const accepted = queued ?? call?.accepted_ms ?? (attempts.length > 0 || isOpen(place) || status === "stopped" ? led : undefined);
+  const until = first ?? (isOpen(place) ? now : undefined);
+  if (isInItem && led !== undefined && accepted !== undefined && accepted - led >= 1) add("slot", led, accepted, KINDS.slot);
+  const isExecuted = call?.in_flight && attempts.length === 0;
+  if (first === undefined && isExecuted) {
+    add("running", accepted, now, "in progress");
+  } else if (first === undefined && isOpen(place) && !call) {
+    // It may be in progress, or in the queue.
+    add("open", accepted ?? request.started_ms, now, "in progress or in the queue");
+  } else if (accepted !== undefined && until !== undefined && until - accepted >= 1) {
+    add("queue", accepted, until, KINDS.queue);
+  }
+  attempts.forEach((attempt, index) => {
+    const before = attempts[index - 1]?.given_up_ms;
+    const began = attempt.began_ms ?? attempt.given_up_ms;
+    add("idle", before, began, KINDS.idle);
+    add("gave", began, attempt.given_up_ms, `given up: ${attempt.text}`);
+  });
+  const before = attempts.at(-1)?.given_up_ms;
+  if (done !== undefined) {
+    const began = last ?? place.began_ms ?? done;
+    add("idle", before, began, KINDS.idle);
+    add(status, began, done, "");
+  } else if (attempts.length > 0 && isOpen(place)) {
+    add(call?.in_flight ? "running" : "idle", before, now, call?.in_flight ? "in progress" : KINDS.idle);
+  } else if (place.began_ms !== undefined && attempts.length === 0) {
+    // An older flow tells only this.
+    add(status, place.began_ms, isOpen(place) ? now : place.began_ms, "");
+  }
+  return parts;
+}
+
+/** What there is to say about a part of a bar in a list. */
+export const partInWords = ({ kind, from, to, title }) =>
+  `${exact(from)}: ${title || (kind === "failed" ? "failed" : "executed")}, ${duration(to - from)}`;

@@ -1,0 +1,194 @@
+// The items of a for-each or the branches of a graph: a list that is asked for when it is opened, a page at a time.
+
+import * as api from "./api.js";
+import { h, keyed, put, setText } from "./dom.js";
+import { count, counted, duration, within } from "./format.js";
+import { button, chip, loading, updateChip } from "./parts.js";
+
+/** How many are listed at first, and how many more with each click. */
+const PAGE = 50;
+/** The most that one answer has. */
+const AT_ONCE = 100;
+/** A list that changes is asked for again after this time, in milliseconds. */
+const AGAIN = 4000;
+/** How long to wait for more letters of a search, in milliseconds. */
+const TYPING = 250;
+
+const STATUSES = [["failed", "Failed"], ["retrying", "Retrying"], ["running", "In progress"], ["waiting", "Not begun"], ["done", "Done"], ["stopped", "Stopped"]];
+
+/** Whether one of these places is in a member that the other one began. */
+export function isInMemberOf(inner, fork) {
+  const [place, generation = ""] = inner.split("@");
+  const [began, of = ""] = fork.split("@");
+  return generation === of && place.startsWith(`${began}.`);
+}
+
+/** The number of the member that a place is in. */
+const numberOf = (inner, fork) => Number(inner.slice(fork.split("@")[0].length + 1).match(/^\d+/)?.[0]) + 1;
+
+/**
+ * The members of a place of the request at this path, and a function that brings them up to date. `opened` has the places that the
+ * URL names, `choose` writes them there, and `insideOf(place)` returns the inside of a place and a function that brings that up to date.
+ */
+export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
+  const query = { status: "", search: "" };
+  let shown = PAGE;
+  let items = [];
+  let pinned = null;
+  let isMore = false;
+  let latest = null;
+  /** What was known of the members when they were last asked for. */
+  let known = null;
+  let asked = null;
+  let askedAt = -Infinity;
+  let timer;
+  let typing;
+
+  const status = h("select", { "aria-label": "Status of the items", on: { change: () => ask({ status: status.value }) } },
+    h("option", { value: "" }, "Any status"), STATUSES.map(([value, text]) => h("option", { value }, text)));
+  const search = h("input", {
+    type: "search", placeholder: "Number, label or branch", "aria-label": "Search the items", maxlength: "128", spellcheck: "false",
+    on: { input: () => { clearTimeout(typing); typing = setTimeout(() => ask({ search: search.value.trim() }), TYPING); } },
+  });
+  const note = h("p", { class: "quiet", "aria-live": "polite" }, "Loading…");
+  const rows = h("ol", { class: "timeline members" });
+  const more = button("Show more", () => { shown += PAGE; read(); }, { hidden: true });
+  const element = h("section", { "aria-label": "Items and branches" }, h("h3", {}, "Items and branches"),
+    h("div", { class: "filters" }, status, search), note, rows, h("div", { class: "actions" }, more));
+  rows.hidden = true;
+  signal.addEventListener("abort", () => { clearTimeout(timer); clearTimeout(typing); }, { once: true });
+
+  function ask(changed) {
+    Object.assign(query, changed);
+    shown = PAGE;
+    read();
+  }
+
+  async function read() {
+    clearTimeout(timer);
+    timer = undefined;
+    askedAt = performance.now();
+    const mine = asked = {};
+    const found = [];
+    let cursor;
+    try {
+      do {
+        const parameters = new URLSearchParams({ place: fork.place, limit: Math.min(AT_ONCE, shown - found.length) });
+        for (const [name, value] of Object.entries({ ...query, cursor: cursor ?? "" })) if (value !== "") parameters.set(name, value);
+        const answer = await api.get(`${path}/items?${parameters}`, signal);
+        if (asked !== mine) return;
+        found.push(...answer.items);
+        cursor = answer.cursor;
+      } while (cursor !== undefined && found.length < shown);
+      pinned ??= await pins(found);
+    } catch (error) {
+      if (error.name === "AbortError" || asked !== mine) return;
+      setText(note, api.told(error));
+      // It is asked for again with the next look at the request.
+      known = null;
+      return;
+    }
+    if (asked !== mine) return;
+    // An item may have changed its status between two pages.
+    items = [...new Map(found.map((item) => [item.number, item])).values()];
+    isMore = cursor !== undefined;
+    draw();
+  }
+
+  /** The items of the places in the URL that are not on the first page. */
+  async function pins(found) {
+    const items = new Map();
+    for (const place of opened) {
+      const number = isInMemberOf(place, fork.place) ? numberOf(place, fork.place) : NaN;
+      if (!Number.isInteger(number) || items.has(number) || found.some((item) => item.number === number)) continue;
+      try {
+        const { place: of } = await api.get(`${path}/place?place=${encodeURIComponent(place)}`, signal);
+        items.set(number, { number, label: of.label, status: of.status, place, attempts: of.attempts, began_ms: of.began_ms, done_ms: of.done_ms, reason: of.reason?.text });
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+      }
+    }
+    return [...items.values()];
+  }
+
+  function draw() {
+    const isPlain = query.status === "" && query.search === "";
+    const apart = isPlain ? pinned.filter((pin) => !items.some((item) => item.number === pin.number)) : [];
+    const listed = [...apart, ...items];
+    rows.hidden = listed.length === 0;
+    more.hidden = !isMore;
+    const all = latest?.of.members?.all;
+    setText(note, listed.length === 0 ? "None." : isMore ? `The first ${count(listed.length)}${isPlain && all ? ` of ${count(all)}` : ""}.`
+      : isPlain ? "" : `${counted(listed.length, "item or branch", "items or branches")}.`);
+    keyed(rows, listed, (item) => item.number, make, (row, item) => row.bring(item));
+  }
+
+  function make({ number, branch }) {
+    const state = chip("");
+    const name = h("span", { class: "what" });
+    const length = h("span", { class: "quiet length" });
+    const why = h("span", { class: "quiet why-not" });
+    const inside = h("div", { class: "inside" });
+    const details = h("details", {}, h("summary", {}, name, state, length, why), inside);
+    let item = null;
+    let seen = null;
+    const fill = async () => {
+      const key = JSON.stringify(item);
+      if (!details.open || seen === key) return;
+      const isOther = inside.of !== item.place;
+      seen = key;
+      if (isOther) put(inside, loading());
+      try {
+        const { place: of } = await api.get(`${path}/place?place=${encodeURIComponent(item.place)}`, signal);
+        if (seen !== key) return;
+        if (isOther) {
+          const [shown, bring] = insideOf(of);
+          Object.assign(inside, { of: of.place, bring });
+          put(inside, shown);
+        }
+        inside.told = of;
+        inside.bring(of, latest.seen);
+      } catch (error) {
+        if (error.name !== "AbortError") put(inside, h("p", { class: "quiet" }, api.told(error)));
+        seen = null;
+        inside.of = undefined;
+      }
+    };
+    const isHere = (one) => isInMemberOf(one, fork.place) && numberOf(one, fork.place) === number;
+    details.open = [...opened].some(isHere);
+    details.addEventListener("toggle", () => {
+      // The URL may name a place where the item was before.
+      if (!details.open) for (const one of [...opened].filter(isHere)) choose(null, one);
+      else if (![...opened].some(isHere)) choose(item.place, item.place);
+      fill();
+    });
+    const row = h("li", {}, details);
+    row.bring = (of) => {
+      item = of;
+      details.dataset.place = of.place;
+      setText(name, [branch !== undefined ? `branch ${branch}` : within([`item-${number}`]), of.label ? ` (${of.label})` : ""].join(""));
+      updateChip(state, of.status === "waiting" && of.began_ms === undefined && latest?.request.status === "running" ? "Not begun" : of.status);
+      setText(length, [
+        of.began_ms !== undefined && of.done_ms !== undefined ? duration(of.done_ms - of.began_ms) : "",
+        of.attempts > 1 ? counted(of.attempts, "attempt") : "",
+      ].filter(Boolean).join(" · "));
+      setText(why, of.reason ? `${of.reason}${of.code ? ` (${of.code})` : ""}` : "");
+      fill();
+    };
+    // What is known of the queue and of the log has changed.
+    row.again = () => { if (inside.told && details.open) inside.bring(inside.told, latest.seen); };
+    return row;
+  }
+
+  const bring = (of, seen) => {
+    latest = { of, seen, request: seen.request };
+    const now = JSON.stringify([of.members, seen.request.status, seen.request.moved_ms]);
+    if (now !== known && timer === undefined) {
+      // What somebody looks at is not asked for all the time.
+      timer = setTimeout(read, Math.max(0, askedAt + AGAIN - performance.now()));
+      known = now;
+    }
+    for (const row of rows.children) row.again?.();
+  };
+  return [element, bring];
+}
