@@ -58,13 +58,15 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     let input = "document.querySelector('.members .sides .payload')?.innerText.includes('bad 3')";
     tab.until("its input is shown", input).await?;
     visit.seen("request-many-items").await?;
-    // The item in the URL is open again.
+    // The items in the URL are open again, also the one that is not on the first page.
     tab.eval("location.reload()").await?;
-    tab.until("the item is opened", "document.querySelector('.members details[open]')?.dataset.place === '1.2/2'")
-        .await?;
+    for place in ["1.2/2", "1.4710/2"] {
+        let is_open = format!("document.querySelector('.members details[open][data-place=\"{place}\"]') !== null");
+        tab.until(&format!("the place {place} is opened"), &is_open).await?;
+    }
     tab.shows("Answer with status 500").await?;
     tab.click("button", "Show more").await?;
-    tab.until("the next page is listed", &format!("{ROWS}.length === 100")).await?;
+    tab.until("the next page is listed", &format!("{ROWS}.length === 101")).await?;
 
     // The volume of a page that is only watched.
     visit.go("/ui/flows/sift/requests/sift-1").await?;
