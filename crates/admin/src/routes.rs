@@ -44,7 +44,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", paths::FLOWS, &[]),
     route("GET", paths::DRAWING, &[]),
     route("GET", paths::FLOW_ACTIVITY, &[]),
-    route("GET", paths::REQUESTS, &["status", "since", "key", "search", "limit", "cursor"]),
+    route("GET", paths::REQUESTS, &["status", "since", "key", "search", "repeats", "limit", "cursor"]),
     route("GET", paths::REQUEST, &[]),
     route("GET", paths::RESULT, &["masked"]),
     route("GET", paths::INPUT, &["place"]),
@@ -54,6 +54,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", paths::RESUME, &[]),
     route("POST", paths::STOP, &[]),
     route("POST", paths::REDRIVE_REQUEST, &["from"]),
+    route("POST", paths::AGAIN, &["id"]),
     route("POST", paths::RECOVER, &["older", "force", "limit", "cursor"]),
     route("GET", paths::METRICS, &[]),
 ];

@@ -21,11 +21,12 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER}
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::answer;
 use super::ended::NOT_SHOWN;
 use super::not_done::NotDone;
-use super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
+use super::parameters::{Listing, Recovering, Redriving, Repeating, ResultParameters, Showing};
 use super::payloads::Shown;
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
@@ -63,6 +64,7 @@ pub(crate) fn routes(function: Arc<Instance>) -> Router {
         .route("/_/requests/{id}/resume", post(resume))
         .route("/_/requests/{id}/stop", post(stop))
         .route("/_/requests/{id}/redrive", post(redrive))
+        .route("/_/requests/{id}/again", post(again))
         .route("/_/recover", post(recover))
         .route("/_", any(absent))
         .route("/_/", any(absent))
@@ -431,6 +433,15 @@ async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, 
         let until = function.patience();
         let manager = function.records(until);
         let page = match (&asked.key, &asked.search) {
+            _ if asked.repeats.is_some() => {
+                if asked.key.is_some() || asked.search.is_some() {
+                    return bad("`repeats` excludes `key` and `search`: it finds the requests that repeat one request");
+                }
+                match asked.repeats.as_deref().and_then(RequestId::parse) {
+                    Some(original) => function.repeats(&manager, &original, &query).await,
+                    None => return bad(format!("`repeats` must be a request id: an id has {}", RequestId::FORM)),
+                }
+            }
             (Some(_), Some(_)) => {
                 return bad("`key` and `search` exclude each other: `search` finds search keys as well");
             }
@@ -561,6 +572,38 @@ async fn redrive(
         Ok(changed(&id, Status::Running, Some(generation)))
     };
     answered_about(&id, answer.await)
+}
+
+async fn again(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let new = match parameters::<Repeating>(query.as_deref())?.id {
+            None => RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"),
+            Some(id) => match RequestId::parse(&id) {
+                Some(id) => id,
+                None => return bad(format!("`id` must be the id of the new request: an id has {}", RequestId::FORM)),
+            },
+        };
+        let (this, scope, begun) = (function.clone(), function.scope_from(&id)?, new.clone());
+        let done = to_its_end(&function, async move { this.again(&scope, begun).await }).await;
+        done.map_err(|refused| {
+            // Whoever asks again needs the id, so that the request begins once.
+            let about = if refused.status == StatusCode::SERVICE_UNAVAILABLE { new.to_string() } else { id.clone() };
+            Box::new(Refused { id: RequestId::parse(&about).map(|id| id.to_string()), ..*refused })
+        })?;
+        let mut told = api::RequestChange::default();
+        told.version = api::REQUESTS_VERSION;
+        (told.id, told.status, told.repeats) = (new.to_string(), api::RequestStatus::Running, Some(id.clone()));
+        let mut response = (StatusCode::ACCEPTED, Json(told)).into_response();
+        function.locate(&new, &mut response);
+        Ok(response)
+    };
+    answered(answer.await)
 }
 
 async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {

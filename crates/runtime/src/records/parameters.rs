@@ -24,6 +24,7 @@ pub(super) struct Listing {
     pub(super) since: Option<String>,
     pub(super) key: Option<String>,
     pub(super) search: Option<String>,
+    pub(super) repeats: Option<String>,
     pub(super) limit: Option<String>,
     pub(super) cursor: Option<String>,
 }
@@ -33,6 +34,13 @@ pub(super) struct Listing {
 #[serde(deny_unknown_fields)]
 pub(super) struct Redriving {
     pub(super) from: Option<String>,
+}
+
+/// The parameters of a request that is run again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repeating {
+    pub(super) id: Option<String>,
 }
 
 /// The parameters of a recovery.

@@ -30,6 +30,8 @@ pub(super) struct Remembered {
     pub(super) began_ms: u64,
     /// Whether its caller waited for its end.
     pub(super) caller_waits: bool,
+    /// The id of the request that it repeats.
+    pub(super) repeats: Option<String>,
     pub(super) progress: Progress,
     /// Its search keys.
     pub(super) keys: Vec<String>,
@@ -45,6 +47,8 @@ pub(super) struct Opened {
     shape: String,
     began_ms: u64,
     caller_waits: bool,
+    /// The id of the request that it repeats.
+    repeats: Option<String>,
     /// Its search keys.
     keys: Vec<String>,
     /// The value of what was decided about it.
@@ -127,7 +131,7 @@ impl Instance {
 
     async fn look_up(&self, scope: &Scope, until: Instant) -> Result<Remembered, NotFound> {
         let manager = self.records(until);
-        let Opened { info, begun, shape, began_ms, caller_waits, keys, control, first } =
+        let Opened { info, begun, shape, began_ms, caller_waits, repeats, keys, control, first } =
             self.opened(&manager, scope).await?;
         let route = begun.route(&self.flow);
         // It is not read again, so the progress is that of this generation even if the request is started again meanwhile.
@@ -139,7 +143,17 @@ impl Instance {
                         return Err(NotFound::Expired);
                     }
                     let progress = *progress;
-                    return Ok(Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first });
+                    return Ok(Remembered {
+                        info,
+                        begun,
+                        shape,
+                        began_ms,
+                        caller_waits,
+                        repeats,
+                        progress,
+                        keys,
+                        first,
+                    });
                 }
                 Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
                 Survey::Needs(keys) => {
@@ -173,6 +187,7 @@ impl Instance {
         let start = begun_with.route(&self.flow).plan().start().in_generation(decided.generation());
         let first = Message { remembered: true, ..Message::fresh(start, envelope.payload, Caller::Left) };
         let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
-        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, keys: search_keys, control, first })
+        let (repeats, keys) = (begun.repeats, search_keys);
+        Ok(Opened { info, begun: begun_with, shape, began_ms, caller_waits, repeats, keys, control, first })
     }
 }

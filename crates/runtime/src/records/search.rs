@@ -33,7 +33,7 @@ pub(super) struct Page {
 
 impl Page {
     /// A page of these lines, of which there is one more than its limit if another page follows.
-    fn of(mut lines: Vec<Listed>, limit: usize, found: impl Fn() -> Option<api::Found>) -> Page {
+    pub(super) fn of(mut lines: Vec<Listed>, limit: usize, found: impl Fn() -> Option<api::Found>) -> Page {
         let has_more = lines.len() > limit;
         lines.truncate(limit);
         let after = lines.last().filter(|_| has_more).map(position);
@@ -138,7 +138,7 @@ impl Instance {
 
     /// The lines of these requests in the list, newest first. Those are left out that are not among what the query asks for, or that
     /// have expired.
-    async fn lines_of(
+    pub(super) async fn lines_of(
         &self,
         manager: &RetryingState,
         mut requests: Vec<KeyedRequest>,

@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::parameters::{Listing, Recovering, Redriving, ResultParameters, Showing};
+use super::super::parameters::{Listing, Recovering, Redriving, Repeating, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -239,6 +239,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
         ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
         ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
+        ("/_/requests/{id}/again".to_owned(), owned(names_of::<Repeating>())),
         ("/_/recover".to_owned(), owned(names_of::<Recovering>())),
     ]);
     assert_eq!(documented, accepted);
