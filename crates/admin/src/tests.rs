@@ -307,6 +307,8 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 moved_ms: 1,
                 ended_ms: Some(1),
                 keys: vec![text()],
+                repeats: Some(text()),
+                is_deployed: Some(true),
                 reason: Some(reason()),
                 trace_id: Some(text()),
                 places: vec![place()],
@@ -331,6 +333,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 id: text(),
                 status: RequestStatus::Paused,
                 generation: Some(1),
+                repeats: Some(text()),
             }),
         ),
         (

@@ -8,6 +8,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-faasflow-request-i
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callback-url");
 /// The id of the request that a new one repeats, perhaps with another input. The flow records it and shows it.
 pub const REPEATS: HeaderName = HeaderName::from_static("x-faasflow-repeats");
+/// `true` on a payload that is shown without the values of secret fields.
+pub const MASKED: HeaderName = HeaderName::from_static("x-faasflow-masked");
 /// How a request ended: an [`Outcome`](crate::Outcome).
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
 /// The id that the gateway gives an invocation (OpenFaaS).

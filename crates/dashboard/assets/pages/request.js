@@ -1,6 +1,7 @@
 // One request: what has become of it, why, and what can be done about it.
 
 import * as api from "../api.js";
+import { again as runAgain } from "../again.js";
 import { drawing } from "../drawing.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
@@ -22,7 +23,7 @@ const LAST_LINES = 15_000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
 
-export function page(main, { words: [flow, id], signal }) {
+export function page(main, { words: [flow, id], signal, go }) {
   const path = api.requestPath(flow, id);
   const status = chip("");
   const words = h("p", { class: "words" });
@@ -32,6 +33,7 @@ export function page(main, { words: [flow, id], signal }) {
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
+  const [startAgain, origins] = runAgain(flow, id, done, go, signal);
   const opened = parameters().get("place");
   const [places, updatePlaces] = timeline(opened, (place, of) => {
     if (place !== null || parameters().get("place") === of) setParameters({ place });
@@ -43,7 +45,7 @@ export function page(main, { words: [flow, id], signal }) {
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, keys, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
+    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -89,6 +91,7 @@ export function page(main, { words: [flow, id], signal }) {
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
     showNow(request);
     showTrace(request);
+    origins.bring(request);
     const searchKeys = request.keys ?? [];
     keys.hidden = searchKeys.length === 0;
     putIfNew(keys, searchKeys, () => [`Search ${searchKeys.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, searchKeys.join(", "))]);
@@ -196,6 +199,7 @@ export function page(main, { words: [flow, id], signal }) {
       const from = h("select", { "aria-label": "Phase" }, phases.map((phase) => h("option", { value: phase }, phaseName(request, phase))));
       all.push(h("span", { class: "pair" }, button("Redrive from…", () => redrive(from.value)), from));
     }
+    all.push(startAgain);
     all.push(button("Show as curl", () => put(done, copyable(["curl", location.origin + path].map(shellWord).join(" "), "The command"))));
     return all;
   }

@@ -27,7 +27,7 @@ use super::answer;
 use super::ended::NOT_SHOWN;
 use super::not_done::NotDone;
 use super::parameters::{Listing, Recovering, Redriving, Repeating, ResultParameters, Showing};
-use super::payloads::Shown;
+use super::payloads::{Shown, ShownPayload};
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
@@ -405,10 +405,13 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
             Some(Some(place)) => Some(place),
             _ => return bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
         };
-        let payload = function.shown(&scope, place.as_ref(), shown).await?;
+        let ShownPayload { payload, is_masked } = function.shown(&scope, place.as_ref(), shown).await?;
         let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);
         let mut response = Response::new(Body::from(payload.into_bytes()));
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+        if is_masked {
+            response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
+        }
         forbid_scripts(response.headers_mut());
         Ok(response)
     };

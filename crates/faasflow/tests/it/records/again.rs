@@ -124,6 +124,9 @@ async fn secret_values_reach_the_functions_again() {
     assert_eq!((call.text().as_str(), call.header("x-api-key")), (CARD, Some("key-9876")));
     let shown = asked(&kit, Method::GET, "/_/requests/second/input").await;
     assert_eq!(shown.json::<Value>()["card"]["number"], "[secret]");
+    assert_eq!(shown.header("x-faasflow-masked"), Some("true"));
+    let other = asked(&kit, Method::GET, "/_/requests/none/input").await;
+    assert_eq!(other.header("x-faasflow-masked"), None);
 }
 
 #[tokio::test]
