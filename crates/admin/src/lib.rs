@@ -43,7 +43,7 @@ pub use events::{
 };
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
-pub use logs::{LOG_DROPPED, LogLine};
+pub use logs::{LOG_DROPPED, LOG_LEFT_OUT, LogLine};
 pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
 pub use requests::{

@@ -33,7 +33,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", paths::SECRETS, &[]),
     route("PUT", paths::SECRETS, &[]),
     route("DELETE", paths::SECRETS, &[]),
-    route("GET", paths::LOGS, &["name", "request", "tail", "since", "follow", "namespace"]),
+    route("GET", paths::LOGS, &["name", "request", "place", "tail", "since", "follow", "namespace"]),
     route("GET", paths::FUNCTION_METRICS, &["name", "namespace"]),
     route("GET", paths::QUEUE, &[]),
     route("GET", paths::CALLS, &["limit"]),
