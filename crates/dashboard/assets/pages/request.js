@@ -39,13 +39,15 @@ export function page(main, { words: [flow, id], signal, go }) {
     if (place !== null || parameters().get("place") === of) setParameters({ place });
   }, (place) => insideOf(place, path, signal));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
+  const other = h("p", { class: "note", hidden: true }, "This request began with another definition of the flow than the one that is deployed now. "
+    + "The picture shows the deployed one, so what has happened is not marked in it; the list of places has it.");
   const result = h("div", {});
   const resultSection = section("Result", result);
   const log = h("div", {});
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
+    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -54,7 +56,6 @@ export function page(main, { words: [flow, id], signal, go }) {
   let colour = () => {};
   let latest = null;
   let logged = null;
-  let lines = null;
   let queue = null;
   let askedQueue = -Infinity;
   let traces = null;
@@ -63,7 +64,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     const [element, colours] = drawing(of, flow);
     put(picture, element);
     colour = colours;
-    if (latest) colour(latest);
+    if (latest) showPicture(latest);
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
@@ -96,8 +97,8 @@ export function page(main, { words: [flow, id], signal, go }) {
     keys.hidden = searchKeys.length === 0;
     putIfNew(keys, searchKeys, () => [`Search ${searchKeys.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, searchKeys.join(", "))]);
     putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
-    updatePlaces(request, queue?.calls, lines);
-    colour(request);
+    updatePlaces(request, queue?.calls);
+    showPicture(request);
     const key = JSON.stringify([request.status, request.generation]);
     if (isEnd(request.status) && result.shownFor !== key) {
       result.shownFor = key;
@@ -109,16 +110,20 @@ export function page(main, { words: [flow, id], signal, go }) {
     }
     // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if (!isOver || logged === null) {
-      await showLog();
-      updatePlaces(request, queue?.calls, lines);
-    }
+    if (!isOver || logged === null) await showLog();
     calmUntil = isOver ? performance.now() + CALM : 0;
   });
   const again = () => {
     calmUntil = 0;
     look();
   };
+
+  /** Colours the picture, which is that of the deployed definition. The steps of another one would be marked in the wrong places. */
+  function showPicture(request) {
+    const isOther = request.is_deployed === false;
+    other.hidden = !isOther;
+    if (!isOther) colour(request);
+  }
 
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {
@@ -180,7 +185,6 @@ export function page(main, { words: [flow, id], signal, go }) {
     const seen = JSON.stringify([found.lines.length, found.lines.at(-1)]);
     if (seen === logged) return;
     logged = seen;
-    lines = found;
     setText(dropped, found.lines.length === LINES ? `The last ${LINES} lines are shown.` : "");
     put(log, logLines(found.lines, found.dropped));
     log.querySelector(".log")?.scrollTo(0, 1e9);

@@ -16,7 +16,7 @@ use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
 use faasflow_core::state::{ListPosition, ListQuery, Listed, MAX_SEARCH_KEY, Scope, Status, search_key};
 use faasflow_core::{RequestId, duration, headers};
-use faasflow_http::{ReadBodyError, forbid_scripts, now_ms, read_body};
+use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
@@ -371,7 +371,6 @@ async fn result(
             }
         };
         Preference::applied(wait, response.headers_mut());
-        forbid_scripts(response.headers_mut());
         Ok(response)
     };
     answered_about(&id, answer.await)
@@ -412,7 +411,6 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
         if is_masked {
             response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
         }
-        forbid_scripts(response.headers_mut());
         Ok(response)
     };
     answered_about(id, answer.await)

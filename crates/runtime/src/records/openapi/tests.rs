@@ -288,6 +288,8 @@ async fn answers_are_what_the_document_says() {
         let request = request.uri(path.replace("{id}", "order-17")).body(axum::body::Body::empty()).unwrap();
         let answer = function.router().call(request).await.unwrap();
         let (head, body) = answer.into_parts();
+        assert_eq!(head.headers["x-content-type-options"], "nosniff", "{method} {path}");
+        assert_eq!(head.headers["content-security-policy"], "sandbox; default-src 'none'", "{method} {path}");
         let body = body.collect().await.unwrap().to_bytes();
         let documented = resolved(&document, &operation["responses"][head.status.as_str()]);
         let content = names(&documented["content"]);
