@@ -42,14 +42,16 @@ function choose() {
 export function again(flow, id, done, go, signal) {
   // If an answer gets lost, the next click asks with the same id, so that the request begins once.
   let unanswered = null;
+  let isAsking = false;
   const run = async () => {
+    if (isAsking) return;
     const how = await choose();
     if (signal.aborted || how === "") return;
     if (how === "edited") {
       go(`/ui/flows/${encodeURIComponent(flow)}?repeats=${encodeURIComponent(id)}`);
       return;
     }
-    start.disabled = true;
+    isAsking = true;
     unanswered ??= newId();
     try {
       const begun = await api.post(`${api.requestPath(flow, id)}/again?id=${encodeURIComponent(unanswered)}`);
@@ -62,7 +64,7 @@ export function again(flow, id, done, go, signal) {
       put(done, h("p", { class: "bad" }, error.status === 404 && error.code === null
         ? "This flow was built with a version of Faasflow that cannot run requests again." : api.told(error)));
     } finally {
-      start.disabled = false;
+      isAsking = false;
     }
   };
   const start = button("Run again…", run);

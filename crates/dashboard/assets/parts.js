@@ -146,9 +146,19 @@ export const parameters = () => new URLSearchParams(location.search);
 export function setParameters(values) {
   const query = parameters();
   for (const [name, value] of Object.entries(values)) {
-    if (value === "" || value === null) query.delete(name);
+    if (Array.isArray(value)) {
+      query.delete(name);
+      for (const one of value) query.append(name, one);
+    } else if (value === "" || value === null) query.delete(name);
     else query.set(name, value);
   }
   const text = query.toString();
-  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+  history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : ""));
+}
+
+/** What a page keeps with its entry in the history, so that it is there again after Back and after a reload. */
+export const kept = (name) => history.state?.[name];
+
+export function keep(values) {
+  history.replaceState({ ...history.state, ...values }, "");
 }

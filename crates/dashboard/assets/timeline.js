@@ -13,7 +13,7 @@ const WIDTH = 1000;
 const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave: "given up", idle: "waiting for another attempt" };
 
 /**
- * A list of places, and a function that brings it up to date. A place is opened by the click of a reader. `insideOf(place)` returns what an
+ * A list of places, and a function that brings it up to date. The places in `opened` are open, and others are opened by a reader. `insideOf(place)` returns what an
  * opened place shows, and a function that brings that up to date.
  */
 export function timeline(opened, choose, insideOf) {
@@ -155,7 +155,7 @@ function make(place, opened, choose, insideOf) {
     }
     bringInside(latest.of, latest.seen);
   };
-  details.open = opened === place.place;
+  details.open = opened.has(place.place);
   details.addEventListener("toggle", () => {
     choose(details.open ? place.place : null, place.place);
     fill();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::again;
 use super::browser::{Browser, Tab};
 use super::elsewhere::{self, Narrow};
 use super::hostile::hostile;
@@ -52,6 +53,13 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "a dead letter is shown with its last answer and put back" => dead_letters,
         "payloads and log lines of others are shown as text" => hostile,
         "a list of a thousand requests stays usable" => crowd,
+        "a request runs again with the same input" => again::same_input,
+        "a request runs again with an edited input" => again::edited,
+        "the log of a place has the lines of this place" => again::place_log,
+        "Back and a reload lead to where the reader was" => again::back,
+        "a button that changes something leaves the focus where it is" => again::focus,
+        "the page of a request reads because of events" => again::events,
+        "the picture of another definition is not marked" => again::other_definition,
         "the items of a for-each are counted, and failed ones are listed" => items,
         "each attempt is seen, and why a request does not go on" => retried,
         "long waits do not crush the bars, and what is lost is called so" => hours,

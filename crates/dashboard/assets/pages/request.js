@@ -3,9 +3,10 @@
 import * as api from "../api.js";
 import { again as runAgain } from "../again.js";
 import { drawing } from "../drawing.js";
-import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { h, keyed, put, putButtons, putIfNew, setText } from "../dom.js";
+import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
-import { live, say } from "../live.js";
+import { live, repeat, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
@@ -18,8 +19,11 @@ const LINES = 300;
 const CALLS = 500;
 /** The queue is asked less often than the request, in milliseconds. */
 const QUEUE_EVERY = 2000;
-/** How long after the end lines may still come, in milliseconds. */
+/** How long after the end lines may still come, and when they are looked for, in milliseconds. */
 const LAST_LINES = 15_000;
+const LATE = [1500, 5000];
+/** How often the log of a request that has not ended is read without an event, in milliseconds. */
+const LINES_EVERY = 5000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
 
@@ -34,9 +38,11 @@ export function page(main, { words: [flow, id], signal, go }) {
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
   const [startAgain, origins] = runAgain(flow, id, done, go, signal);
-  const opened = parameters().get("place");
+  const opened = new Set(parameters().getAll("place"));
   const [places, updatePlaces] = timeline(opened, (place, of) => {
-    if (place !== null || parameters().get("place") === of) setParameters({ place });
+    if (place === null) opened.delete(of);
+    else opened.add(of);
+    setParameters({ place: [...opened] });
   }, (place) => insideOf(place, path, signal));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
   const other = h("p", { class: "note", hidden: true }, "This request began with another definition of the flow than the one that is deployed now. "
@@ -68,6 +74,8 @@ export function page(main, { words: [flow, id], signal, go }) {
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
+  let isActing = false;
+  let following;
   const look = live(signal, 1000, async () => {
     if (performance.now() < calmUntil) return;
     let request;
@@ -86,33 +94,56 @@ export function page(main, { words: [flow, id], signal, go }) {
     if (isEnd(request.status)) queue = null;
     else await lookAtQueue(request);
     updateChip(status, request.status);
-    setText(words, inWords(request));
     // The sentence above says that somebody stopped it.
     why.hidden = !request.reason || request.status === "stopped";
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
-    showNow(request);
+    showTimes(request);
     showTrace(request);
     origins.bring(request);
     const searchKeys = request.keys ?? [];
     keys.hidden = searchKeys.length === 0;
     putIfNew(keys, searchKeys, () => [`Search ${searchKeys.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, searchKeys.join(", "))]);
-    putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
-    updatePlaces(request, queue?.calls);
+    putButtons(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
     showPicture(request);
     const key = JSON.stringify([request.status, request.generation]);
     if (isEnd(request.status) && result.shownFor !== key) {
       result.shownFor = key;
       showResult();
+      for (const wait of LATE) setTimeout(() => { if (!signal.aborted) lookAtLines(); }, wait);
     }
     if (!isEnd(request.status)) {
       resultSection.hidden = true;
       result.shownFor = null;
     }
-    // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
     if (!isOver || logged === null) await showLog();
-    calmUntil = isOver ? performance.now() + CALM : 0;
-  });
+    calmUntil = isOver && !isConnected() ? performance.now() + CALM : 0;
+  }, concerns);
+  // Times go on although nothing happens.
+  repeat(signal, 1000, () => { if (latest && !isEnd(latest.status) && !rest.hidden) showTimes(latest); });
+  // A function may write lines long before the next event.
+  repeat(signal, LINES_EVERY, () => { if (latest && !isEnd(latest.status) && isSeen(log)) showLog().catch(() => {}); });
+
+  /** Whether an event is about this request. If some are left out, it may be. */
+  function concerns(event) {
+    return Boolean(event.changed?.some((one) => one.flow === flow && one.id === id)
+      || event.ended?.some((call) => call.request === id)
+      || (event.left_out > 0 && isAbout(event, flow)));
+  }
+
+  /** What depends on the time. */
+  function showTimes(request) {
+    setText(words, inWords(request));
+    showNow(request);
+    updatePlaces(request, queue?.calls);
+  }
+
+  /** The last lines come a little after the end. */
+  async function lookAtLines() {
+    if (latest) showTimes(latest);
+    await showLog().catch(() => {});
+  }
+
   const again = () => {
     calmUntil = 0;
     look();
@@ -127,7 +158,12 @@ export function page(main, { words: [flow, id], signal, go }) {
 
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {
-    if (performance.now() - askedQueue < QUEUE_EVERY) return;
+    const rests = askedQueue + QUEUE_EVERY - performance.now();
+    if (rests > 0) {
+      // What is known of the queue may be older than what is known of the request.
+      if (isConnected()) following ??= setTimeout(() => { following = undefined; again(); }, rests + 50);
+      return;
+    }
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
       const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
@@ -221,7 +257,9 @@ export function page(main, { words: [flow, id], signal, go }) {
   }
 
   async function act(what, said) {
-    for (const element of actions.querySelectorAll("button")) element.disabled = true;
+    if (isActing) return;
+    // A button that is disabled loses the focus.
+    isActing = true;
     try {
       await api.post(`${path}/${what}`);
       put(done);
@@ -229,10 +267,12 @@ export function page(main, { words: [flow, id], signal, go }) {
     } catch (error) {
       put(done, h("p", { class: "bad" }, api.told(error)));
     }
-    for (const element of actions.querySelectorAll("button")) element.disabled = false;
+    isActing = false;
     again();
   }
 }
+
+const isSeen = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
 
 const phaseName = (request, phase) => {
   const place = request.places.find((place) => place.phase === phase);

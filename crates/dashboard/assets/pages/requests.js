@@ -6,7 +6,7 @@ import { isAbout } from "../events.js";
 import { counted, isEnd, isOpen, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
-import { button, chip, confirm, each, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { button, chip, confirm, each, keep, kept, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
 const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
@@ -66,7 +66,7 @@ export function makeRow({ flow, id }, chosen, changed) {
 export function page(main, { signal }) {
   const chosen = new Map();
   const filters = readFilters();
-  let shown = PAGE;
+  let shown = kept("shown") ?? PAGE;
   let items = [];
   const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter(name, event.target.value) } },
     options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text)));
@@ -79,7 +79,7 @@ export function page(main, { signal }) {
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
   const newer = button("", showNewer, { class: "newer", hidden: true });
-  const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); again(); }, { hidden: true });
+  const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); keep({ shown }); again(); }, { hidden: true });
   const redrive = button("Redrive…", () => change("redrive"), { disabled: true });
   const stop = button("Stop…", () => change("stop"), { disabled: true });
   const chosenNote = h("span", { class: "quiet" });
@@ -104,6 +104,7 @@ export function page(main, { signal }) {
     setParameters({ [name]: value });
     chosen.clear();
     shown = PAGE;
+    keep({ shown });
     listed = [];
     again();
     draw();
