@@ -10,6 +10,15 @@ const PATH: &str = "decodeURIComponent(location.pathname.split('/').at(-1))";
 /// The text of the element that has the focus.
 const FOCUSED: &str = "document.activeElement.textContent";
 
+/// Presses a button of the request, as somebody does with the keyboard.
+fn press(text: &str) -> String {
+    format!(
+        "(() => {{ const button = [...document.querySelectorAll('.actions button')].find((one) => one.textContent === {}); \
+         button.focus(); button.click(); }})()",
+        json!(text)
+    )
+}
+
 /// A picture would be binary too; these bytes are no text in any encoding that a form could keep.
 fn binary() -> Vec<u8> {
     (0..=255).cycle().take(70_000).collect()
@@ -20,7 +29,8 @@ pub(super) async fn same_input(visit: &Visit) -> Result<(), String> {
     let headers = [("x-faasflow-request-id", "again-1"), ("content-type", "application/x-own")];
     stand.post("/function/mirror", &headers, &binary()).await?.expect(200)?;
     visit.go("/ui/flows/mirror/requests/again-1").await?;
-    tab.click("button", "Run again").await?;
+    tab.shows("Succeeded").await?;
+    tab.eval(&press("Run again…")).await?;
     tab.shows("Run this request again?").await?;
     visit.seen("again").await?;
     tab.click("dialog button", "With the same input").await?;
@@ -131,13 +141,6 @@ pub(super) async fn focus(visit: &Visit) -> Result<(), String> {
     stand.order("again-4").await?;
     visit.go("/ui/flows/orders/requests/again-4").await?;
     tab.shows("function pack is being executed.").await?;
-    let press = |text: &str| {
-        format!(
-            "(() => {{ const button = [...document.querySelectorAll('.actions button')].find((one) => one.textContent === {}); \
-             button.focus(); button.click(); }})()",
-            json!(text)
-        )
-    };
     tab.eval(&press("Pause")).await?;
     tab.shows("Somebody has paused it").await?;
     tab.until("the button in its place has the focus", &format!("{FOCUSED} === 'Resume'")).await?;
