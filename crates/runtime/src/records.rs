@@ -19,6 +19,7 @@ mod post;
 mod prefer;
 mod progress;
 mod recover;
+mod refused;
 mod restart;
 mod search;
 mod tagged;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use faasflow_admin as api;
-use faasflow_core::code::{self, Code};
+use faasflow_core::code;
 use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
@@ -31,6 +31,7 @@ use super::payloads::{Shown, ShownPayload};
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
+use super::refused::{Answered, Refused, answered, answered_about, bad, refused};
 use super::search::newest;
 use super::tagged::tagged;
 use crate::conclusion::{Conclusion, Delivery};
@@ -85,18 +86,6 @@ async fn absent(uri: Uri) -> Response {
     answered(refused(StatusCode::NOT_FOUND, code::BAD_API_REQUEST, reason))
 }
 
-/// Why a request to the API is refused.
-struct Refused {
-    status: StatusCode,
-    code: Code,
-    reason: String,
-    id: Option<String>,
-    /// The status of the request, if that is why.
-    of: Option<Status>,
-    /// What is not in the answer, but in the log.
-    detail: Option<String>,
-}
-
 /// The id in the path of a request to the API. It need not be valid.
 struct Id(String);
 
@@ -113,62 +102,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 fn not_an_id<T>() -> Answered<T> {
     bad(format!("this is not a request id: an id has {}", RequestId::FORM))
-}
-
-type Answered<T> = Result<T, Box<Refused>>;
-
-fn refused<T>(status: StatusCode, code: Code, reason: impl Into<String>) -> Answered<T> {
-    Err(Box::new(Refused { status, code, reason: reason.into(), id: None, of: None, detail: None }))
-}
-
-fn bad<T>(reason: impl Into<String>) -> Answered<T> {
-    refused(StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, reason)
-}
-
-impl From<NotDone> for Box<Refused> {
-    fn from(error: NotDone) -> Box<Refused> {
-        let (status, code, reason) = error.answer();
-        let of = match &error {
-            NotDone::NotPossible(of, _) => Some(*of),
-            _ => None,
-        };
-        Box::new(Refused { status, code, reason, id: None, of, detail: error.detail() })
-    }
-}
-
-impl From<NotFound> for Box<Refused> {
-    fn from(error: NotFound) -> Box<Refused> {
-        NotDone::from(error).into()
-    }
-}
-
-impl Refused {
-    fn respond(self) -> Response {
-        if let Some(detail) = &self.detail {
-            tracing::warn!("A request to the API is answered with {}: {}: {detail}", self.status.as_u16(), self.reason);
-        }
-        let mut told = api::RequestProblem::default();
-        (told.request_id, told.reason, told.code) = (self.id, self.reason, Some(self.code.to_string()));
-        told.status = self.of.map(answer::status_of);
-        let mut response = (self.status, Json(told)).into_response();
-        response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(self.code.as_str()));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
-    }
-}
-
-fn answered(answer: Answered<Response>) -> Response {
-    answer.unwrap_or_else(|refused| refused.respond())
-}
-
-/// The same for a request about one request.
-fn answered_about(id: &str, answer: Answered<Response>) -> Response {
-    answer.unwrap_or_else(|refused| {
-        let id = RequestId::parse(id).map(|id| id.to_string());
-        Refused { id, ..*refused }.respond()
-    })
 }
 
 impl Instance {
@@ -593,7 +526,7 @@ async fn again(
         let (this, scope, begun) = (function.clone(), function.scope_from(&id)?, new.clone());
         let done = to_its_end(&function, async move { this.again(&scope, begun).await }).await;
         done.map_err(|refused| {
-            // Whoever asks again needs the id, so that the request begins once.
+            // To ask again, the caller needs the id. The request begins once.
             let about = if refused.status == StatusCode::SERVICE_UNAVAILABLE { new.to_string() } else { id.clone() };
             Box::new(Refused { id: RequestId::parse(&about).map(|id| id.to_string()), ..*refused })
         })?;

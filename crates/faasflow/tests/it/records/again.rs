@@ -104,7 +104,7 @@ async fn a_request_that_could_not_be_queued_begins_when_it_is_asked_for_again() 
     kit.stop_queue();
     let away = asked(&kit, Method::POST, "/_/requests/first/again?id=second").await;
     assert_eq!(away.status, 503, "{}", away.text());
-    assert_eq!(away.json::<Value>()["request_id"], "second", "whoever asks again needs its id");
+    assert_eq!(away.json::<Value>()["request_id"], "second", "the caller needs it to ask again");
     kit.start_queue();
     again(&kit, "/_/requests/first/again?id=second").await;
     assert_eq!(waited(&kit, "/_/requests/second/result").await.text(), "x");

@@ -113,7 +113,7 @@ impl Instance {
     }
 }
 
-/// What a request that does not begin now means for whoever has asked for it.
+/// What it means for the caller that a request does not begin now.
 fn concluded(conclusion: Conclusion) -> Result<(), NotRepeated> {
     match conclusion {
         Conclusion::Refused(status, code, reason) => Err(NotRepeated::Refused(status, code, reason)),
