@@ -22,7 +22,7 @@ async fn repeats(kit: &Running, original: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_request_runs_again_with_the_recorded_input() {
     // Neither text nor small: the record refers to it.
-    let body: Vec<u8> = (0..300_000_u32).flat_map(|number| number.to_be_bytes()).collect();
+    let body: Vec<u8> = (0..300_000_u32).flat_map(u32::to_be_bytes).collect();
     let kit = remembering(chain()).callback("end", Fake::echo());
     let kit = kit.start().await;
     let request = kit.request(body.clone()).query("size", "5").header("x-faasflow-request-id", "first");
