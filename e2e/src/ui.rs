@@ -1,5 +1,6 @@
 //! The dashboard in a browser: each page with real flows, in light and dark colours, wide and narrow.
 
+mod again;
 mod browser;
 mod checks;
 mod elsewhere;

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::queue::QueueStats;
 use crate::requests::RequestStatus;
 
+/// The version of the events and of the other answers in this module. Each names its version, and later versions only add fields.
+pub const EVENTS_VERSION: u32 = 1;
 /// The name of the event that says everything: [`GatewayEvent`] with every list complete. It comes first, and again when events were
 /// lost.
 pub const SNAPSHOT_EVENT: &str = "snapshot";
@@ -21,6 +23,8 @@ pub const MINUTES: usize = 60;
 #[serde(default)]
 #[non_exhaustive]
 pub struct GatewayEvent {
+    /// The version of the answer: [`EVENTS_VERSION`].
+    pub version: u32,
     /// When it was made, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// The state of the queue.
@@ -140,6 +144,8 @@ pub struct ChangedRequest {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Activity {
+    /// The version of the answer: [`EVENTS_VERSION`].
+    pub version: u32,
     /// When it was read, in milliseconds since the Unix epoch. The last figure of each list is that of the minute of this time.
     pub at_ms: u64,
     /// How many calls of functions ended in each minute.
@@ -193,6 +199,8 @@ pub struct Measured {
 #[serde(default)]
 #[non_exhaustive]
 pub struct FlowActivity {
+    /// The version of the answer: [`EVENTS_VERSION`].
+    pub version: u32,
     /// When it was read, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// How many of its requests began in each minute, as far as the gateway's store remembers them.

@@ -39,15 +39,18 @@ mod routes;
 mod secrets;
 
 pub use events::{
-    Activity, CHANGE_EVENT, CallCounts, ChangedRequest, EndedCall, FailedCall, FlowActivity, FunctionActivity,
-    FunctionHealth, GatewayEvent, MINUTES, MOST_EVENT_STREAMS, Measured, RequestCounts, SNAPSHOT_EVENT, StepActivity,
+    Activity, CHANGE_EVENT, CallCounts, ChangedRequest, EVENTS_VERSION, EndedCall, FailedCall, FlowActivity,
+    FunctionActivity, FunctionHealth, GatewayEvent, MINUTES, MOST_EVENT_STREAMS, Measured, RequestCounts,
+    SNAPSHOT_EVENT, StepActivity,
 };
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use items::{RequestItem, RequestItems, RequestPlace};
-pub use logs::{LOG_DROPPED, LogLine};
+pub use logs::{LOG_DROPPED, LOG_LEFT_OUT, LogLine};
 pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
-pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
+pub use queue::{
+    DeadLetter, DeadLetterSummary, Discarded, QUEUE_VERSION, QueueStats, QueuedCall, Redrive, Redriven, Selection,
+};
 pub use requests::{
     Attempt, EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
     REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// OpenFaaS do not send it.
 pub const LOG_DROPPED: &str = "x-faasflow-log-dropped";
 
+/// A header of the answer of [`LOGS`](crate::paths::LOGS) to a query with `place`: how many earlier lines of the place the answer does not
+/// have, because of `tail`.
+pub const LOG_LEFT_OUT: &str = "x-faasflow-log-left-out";
+
 /// A log line. Each line of the answer of [`LOGS`](crate::paths::LOGS) is one of these, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -62,6 +62,8 @@ pub const RESUME: &str = "/system/flows/{flow}/requests/{id}/resume";
 pub const STOP: &str = "/system/flows/{flow}/requests/{id}/stop";
 /// Starts a request again that has ended.
 pub const REDRIVE_REQUEST: &str = "/system/flows/{flow}/requests/{id}/redrive";
+/// Runs a request again, as a new one with the same input.
+pub const AGAIN: &str = "/system/flows/{flow}/requests/{id}/again";
 /// Makes requests go on that do not move.
 pub const RECOVER: &str = "/system/flows/{flow}/recover";
 /// The metrics of the gateway. The path is outside `/system` and needs no password.

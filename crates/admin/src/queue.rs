@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The version of the answers in this module. Each answer that is an object names its version, and later versions only add fields, also
+/// to the elements of lists.
+pub const QUEUE_VERSION: u32 = 1;
+
 /// The state of the queue: the answer of [`QUEUE`](crate::paths::QUEUE).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct QueueStats {
+    /// The version of the answer: [`QUEUE_VERSION`].
+    pub version: u32,
     /// Calls and callbacks in the queue, in flight or waiting.
     pub depth: u64,
     /// Calls and callbacks in the queue, by function.
@@ -93,6 +99,8 @@ pub struct DeadLetterSummary {
 #[serde(default)]
 #[non_exhaustive]
 pub struct DeadLetter {
+    /// The version of the answer: [`QUEUE_VERSION`].
+    pub version: u32,
     /// The summary.
     #[serde(flatten)]
     pub summary: DeadLetterSummary,
@@ -141,6 +149,8 @@ pub struct Redrive {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Redriven {
+    /// The version of the answer: [`QUEUE_VERSION`].
+    pub version: u32,
     /// How many dead letters were put back into the queue.
     pub redriven: u64,
 }
@@ -150,6 +160,8 @@ pub struct Redriven {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Discarded {
+    /// The version of the answer: [`QUEUE_VERSION`].
+    pub version: u32,
     /// How many dead letters were removed.
     pub discarded: u64,
 }

@@ -38,6 +38,12 @@ pub struct FlowRequest {
     /// Its search keys, if it has any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// The id of the request that it repeats, if it repeats one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
+    /// Whether it began with the definition that is deployed; absent if the flow is too old to say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_deployed: Option<bool>,
     /// Why it failed, was recovered or is parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
@@ -504,7 +510,7 @@ impl FoundBy {
 }
 
 /// The status of a request after a change: the answer of [`PAUSE`](crate::paths::PAUSE), [`RESUME`](crate::paths::RESUME),
-/// [`STOP`](crate::paths::STOP) and [`REDRIVE_REQUEST`](crate::paths::REDRIVE_REQUEST).
+/// [`STOP`](crate::paths::STOP), [`REDRIVE_REQUEST`](crate::paths::REDRIVE_REQUEST) and [`AGAIN`](crate::paths::AGAIN).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -518,6 +524,9 @@ pub struct RequestChange {
     /// How often it was redriven; only in the answer to a redrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The id of the request that it repeats; only in the answer to [`AGAIN`](crate::paths::AGAIN).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
 }
 
 /// What was done about requests that did not move: the answer of [`RECOVER`](crate::paths::RECOVER).

@@ -33,7 +33,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", paths::SECRETS, &[]),
     route("PUT", paths::SECRETS, &[]),
     route("DELETE", paths::SECRETS, &[]),
-    route("GET", paths::LOGS, &["name", "request", "tail", "since", "follow", "namespace"]),
+    route("GET", paths::LOGS, &["name", "request", "place", "tail", "since", "follow", "namespace"]),
     route("GET", paths::FUNCTION_METRICS, &["name", "namespace"]),
     route("GET", paths::QUEUE, &[]),
     route("GET", paths::CALLS, &["limit"]),
@@ -47,7 +47,10 @@ pub const ROUTES: &[Route] = &[
     route(
         "GET",
         paths::REQUESTS,
-        &["status", "since", "key", "search", "at", "retrying", "idle", "reason", "details", "limit", "cursor"],
+        &[
+            "status", "since", "key", "search", "repeats", "at", "retrying", "idle", "reason", "details", "limit",
+            "cursor",
+        ],
     ),
     route("GET", paths::REQUEST, &[]),
     route("GET", paths::ITEMS, &["place", "status", "search", "limit", "cursor"]),
@@ -60,6 +63,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", paths::RESUME, &[]),
     route("POST", paths::STOP, &[]),
     route("POST", paths::REDRIVE_REQUEST, &["from"]),
+    route("POST", paths::AGAIN, &["id"]),
     route("POST", paths::RECOVER, &["older", "force", "limit", "cursor"]),
     route("GET", paths::METRICS, &[]),
 ];

@@ -143,6 +143,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
         options: vec![text()],
     };
     let stats = || QueueStats {
+        version: QUEUE_VERSION,
         depth: 1,
         functions: BTreeMap::from([(text(), 1)]),
         in_flight: 1,
@@ -277,6 +278,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
         (
             "DeadLetter",
             value(&DeadLetter {
+                version: QUEUE_VERSION,
                 summary: summary(),
                 target: text(),
                 headers: vec![(text(), text())],
@@ -287,11 +289,12 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ),
         ("Selection", value(&Selection { ids: Some(vec![1]), function: Some(text()) })),
         ("Redrive", value(&Redrive { ids: Some(vec![1]), function: Some(text()), per_second: Some(1) })),
-        ("Redriven", value(&Redriven { redriven: 1 })),
-        ("Discarded", value(&Discarded { discarded: 1 })),
+        ("Redriven", value(&Redriven { version: QUEUE_VERSION, redriven: 1 })),
+        ("Discarded", value(&Discarded { version: QUEUE_VERSION, discarded: 1 })),
         (
             "GatewayEvent",
             value(&GatewayEvent {
+                version: EVENTS_VERSION,
                 at_ms: 1,
                 queue: Some(stats()),
                 functions: Some(vec![health()]),
@@ -310,6 +313,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
         (
             "Activity",
             value(&Activity {
+                version: EVENTS_VERSION,
                 at_ms: 1,
                 calls: vec![1],
                 failures: vec![1],
@@ -323,7 +327,14 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("Measured", value(&measured())),
         (
             "FlowActivity",
-            value(&FlowActivity { at_ms: 1, begun: vec![1], failed: vec![1], queued: 1, steps: vec![step_activity()] }),
+            value(&FlowActivity {
+                version: EVENTS_VERSION,
+                at_ms: 1,
+                begun: vec![1],
+                failed: vec![1],
+                queued: 1,
+                steps: vec![step_activity()],
+            }),
         ),
         ("StepActivity", value(&step_activity())),
         ("FailedCall", value(&failed_call())),
@@ -352,6 +363,8 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 moved_ms: 1,
                 ended_ms: Some(1),
                 keys: vec![text()],
+                repeats: Some(text()),
+                is_deployed: Some(true),
                 reason: Some(reason()),
                 trace_id: Some(text()),
                 places: vec![place()],
@@ -393,6 +406,7 @@ fn samples() -> BTreeMap<&'static str, Value> {
                 id: text(),
                 status: RequestStatus::Paused,
                 generation: Some(1),
+                repeats: Some(text()),
             }),
         ),
         (

@@ -25,7 +25,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const FIRST_WAIT: Duration = Duration::from_secs(20);
 const FIRST_WAIT_ON_TERMINAL: Duration = Duration::from_secs(1);
 /// How often the result of a request that has ended is asked for, if the flow or its store is away.
-const RESULT_ATTEMPTS: u32 = 5;
+pub(crate) const RESULT_ATTEMPTS: u32 = 5;
 
 pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let client = Client::new(&invoke.gateway)?;

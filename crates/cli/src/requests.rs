@@ -1,5 +1,6 @@
 //! `faasflow requests`
 
+mod again;
 pub(crate) mod api;
 mod change;
 mod context;
@@ -48,6 +49,9 @@ pub(crate) async fn run(requests: Requests) -> Result<(), Failure> {
         Some(RequestsCommand::Resume(which)) => change::run(&context, &which, change::Change::Resume).await,
         Some(RequestsCommand::Stop(which)) => change::run(&context, &which, change::Change::Stop).await,
         Some(RequestsCommand::Redrive(redrive)) => redrive::run(&context, &redrive).await,
+        Some(RequestsCommand::Again { request, new_id, wait, json }) => {
+            again::run(&context, &request, new_id, wait, json).await
+        }
         Some(RequestsCommand::Recover { flow, older, force, json }) => {
             recover::run(&context, flow.as_deref(), Stalled { older, force }, json).await
         }

@@ -6,6 +6,10 @@ use http::header::{self, HeaderMap, HeaderName};
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-faasflow-request-id");
 /// The URL to which the flow reports the end of a request. The caller sets it on a new request.
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callback-url");
+/// The id of the request that a new one repeats, perhaps with another input. The flow records it and shows it.
+pub const REPEATS: HeaderName = HeaderName::from_static("x-faasflow-repeats");
+/// `true` on a payload that is shown without the values of secret fields.
+pub const MASKED: HeaderName = HeaderName::from_static("x-faasflow-masked");
 /// How a request ended: an [`Outcome`](crate::Outcome).
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
 /// The id that the gateway gives an invocation (OpenFaaS).

@@ -21,8 +21,8 @@ pub use manager::{Condition, Scope, StateManager, Version};
 pub use reference::{NotWhatWasStored, Reference};
 pub(crate) use search::add_search_key;
 pub use search::{
-    KeyedRequest, MAX_REQUESTS_OF_KEY, MAX_SEARCH_KEY, MAX_SEARCH_KEYS, SearchTerms, add_labels, requests_with_key,
-    search_flow, search_key,
+    KeyedRequest, MAX_REQUESTS_OF_KEY, MAX_SEARCH_KEY, MAX_SEARCH_KEYS, SearchTerms, add_labels, add_repeat,
+    repeats_of, requests_with_key, search_flow, search_key,
 };
 pub use store::EmbeddedState;
 pub(crate) use store::Store;

@@ -143,11 +143,12 @@ export async function remove(path, body) {
   return (await change(path, "DELETE", body, true)).json();
 }
 
-/** The log lines of a request or of a function, and whether earlier ones were dropped. */
+/** The log lines of a request, of a place of it or of a function, and whether earlier ones were dropped or, of a place, left out. */
 export async function logs(query, signal) {
   const answer = await send(`/system/logs?${new URLSearchParams(query)}`, { signal });
   const lines = (await answer.text()).split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
-  return { lines, dropped: answer.headers.get("X-Faasflow-Log-Dropped") };
+  const leftOut = answer.headers.get("X-Faasflow-Log-Left-Out");
+  return { lines, dropped: answer.headers.get("X-Faasflow-Log-Dropped"), leftOut: leftOut === null ? null : Number(leftOut) };
 }
 
 /** The newest requests of each flow, together, newest first. Flows that remember nothing are named. */

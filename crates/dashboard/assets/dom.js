@@ -63,6 +63,15 @@ export function putIfNew(element, value, make) {
   put(element, make());
 }
 
+/** The same for a group of buttons. A button that has the focus keeps it, or gives it to the first one if it is no longer there. */
+export function putButtons(element, value, make) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
+  putIfNew(element, value, make);
+  if (focused === null || element.contains(document.activeElement)) return;
+  const buttons = [...element.querySelectorAll("button")];
+  (buttons.find((one) => one.textContent === focused) ?? buttons[0])?.focus({ preventScroll: true });
+}
+
 /**
  * Shows a list in an element, one child for each item. A child whose item stays is kept, with its selection and its focus.
  * `make(item)` returns the child, and `update(child, item)` brings it up to date. `empty()` returns what an empty list shows.

@@ -84,3 +84,9 @@ export const nameOf = (place) => (place.path.length > 0 ? `${within(place.path)}
 
 /** A word for a shell, in quotes if it needs any. */
 export const shellWord = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** A new id for a request, which nobody can guess. `crypto.randomUUID` exists only at addresses that are secure. */
+export function newId() {
+  const random = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return random.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, put } from "./dom.js";
 import { say } from "./live.js";
-import { link } from "./parts.js";
+import { keep, kept, link } from "./parts.js";
 import * as flow from "./pages/flow.js";
 import * as letter from "./pages/letter.js";
 import * as overview from "./pages/overview.js";
@@ -46,11 +46,44 @@ function show(isFirst) {
   page.page(main, { words, signal, go });
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? "Dashboard"} · Faasflow`;
-  if (!isFirst) {
-    scrollTo(0, 0);
-    main.focus({ preventScroll: true });
-  }
+  if (!isFirst) main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+  scrollBack(kept("scroll") ?? 0, signal);
 }
+
+// The browser would scroll before the page has anything to show.
+history.scrollRestoration = "manual";
+
+/** How long a page may take to show what it has shown before, and how long what comes later may move it, in milliseconds. */
+const FILLS = 5000;
+const SETTLES = 600;
+
+/** Scrolls to where the reader was, once the page is long enough, unless the reader scrolls first. */
+function scrollBack(to, signal) {
+  if (!(to > 0)) return;
+  const began = performance.now();
+  let reached = null;
+  const ends = new AbortController();
+  for (const event of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    addEventListener(event, () => ends.abort(), { signal: ends.signal, passive: true });
+  }
+  const step = () => {
+    const now = performance.now();
+    const isOver = reached === null ? now - began > FILLS : now - reached > SETTLES;
+    if (ends.signal.aborted || signal.aborted || isOver) {
+      ends.abort();
+      return;
+    }
+    if (document.documentElement.scrollHeight - innerHeight >= to) {
+      reached ??= now;
+      scrollTo(0, to);
+    }
+    requestAnimationFrame(step);
+  };
+  step();
+}
+
+addEventListener("pagehide", () => keep({ scroll: scrollY }));
 
 /** The words in a path; `null` if they are not valid. */
 function decoded(words) {
@@ -62,6 +95,7 @@ function decoded(words) {
 }
 
 function go(path) {
+  keep({ scroll: scrollY });
   history.pushState(null, "", path);
   show(false);
 }
@@ -74,7 +108,17 @@ document.addEventListener("click", (event) => {
   go(target.getAttribute("href"));
 });
 
-addEventListener("popstate", () => show(false));
+// The entry that is left keeps where its reader was. It is no longer the current one when the browser says that it was left.
+let noted;
+addEventListener("scroll", () => {
+  clearTimeout(noted);
+  noted = setTimeout(() => keep({ scroll: scrollY }), 100);
+}, { passive: true });
+
+addEventListener("popstate", () => {
+  clearTimeout(noted);
+  show(false);
+});
 
 // Looks for a request of any flow with this id, for a dead letter with this call id, and then for search keys and labels.
 find.addEventListener("submit", async (event) => {

@@ -153,5 +153,12 @@ export function setParameters(values) {
     else query.set(name, value);
   }
   const text = query.toString();
-  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+  history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : ""));
+}
+
+/** What a page keeps with its entry in the history, so that it is there again after Back and after a reload. */
+export const kept = (name) => history.state?.[name];
+
+export function keep(values) {
+  history.replaceState({ ...history.state, ...values }, "");
 }

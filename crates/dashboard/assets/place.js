@@ -10,6 +10,9 @@ import { answered } from "./payload.js";
 
 /** How many lines of a place are shown. */
 const LINES = 100;
+/** How often lines are asked for while there may be more, in milliseconds, and how long after the end of a place lines may still come. */
+const EVERY = 2000;
+const LAST_LINES = 15_000;
 /** The content type of what is joined. */
 const MEMBERS = "application/vnd.faasflow.members+json";
 
@@ -29,8 +32,9 @@ export function insideOf(place, path, signal, shown) {
   const logged = h("div", {}, h("h3", {}, "Log"), log);
   const element = h("div", {}, reason, facts, course, members, sides, logged);
 
+  const bringLog = placeLog(place.place, log, signal);
   const bring = (of, seen) => {
-    const { request, log: lines } = seen;
+    const { request } = seen;
     const call = callOf(of, seen.calls);
     const parts = partsOf(of, request, request.ended_ms ?? Date.now(), seen.calls);
     reason.hidden = !of.reason;
@@ -49,12 +53,7 @@ export function insideOf(place, path, signal, shown) {
     sides.hidden = isAhead;
     logged.hidden = isAhead;
     if (!isAhead) putIfNew(sides, [of.status, of.done_ms, of.output, of.answer], () => [input(of), outcome(of)]);
-    const own = lines ? linesOf(of, lines.lines, request) : [];
-    putIfNew(log, [own.length, own.at(-1), lines === null], () => {
-      if (!lines) return loading();
-      return [own.length > LINES ? h("p", { class: "quiet" }, `The last ${LINES} of ${count(own.length)} lines.`) : null,
-        logLines(own.slice(-LINES))];
-    });
+    if (!isAhead) bringLog(of, request);
   };
 
   /** A payload under a heading. It is asked for when it is shown. */
@@ -86,17 +85,39 @@ export function insideOf(place, path, signal, shown) {
 export const inWords = (reason) =>
   [reason.name?.replaceAll("`", ""), reason.text].filter(Boolean).join(": ") + (reason.code ? ` (${reason.code})` : "");
 
-/** The lines that the flow wrote at a place, and those of the functions that it called meanwhile. */
-function linesOf(place, lines, request) {
-  const from = place.began_ms ?? place.queued_ms ?? request.started_ms;
-  const to = place.done_ms ?? Infinity;
-  const called = new Set(place.steps.flatMap((name) => [...name.matchAll(/^function `(.+)`$/g)].map(([, called]) => called)));
-  return lines.filter(({ name, text, timestamp }) => {
-    const at = [...text.matchAll(/\b(?:place|phase)"?[=:]"?([\d./@]+)/g)].at(-1);
-    if (at && name === request.flow) return at[1] === place.place;
-    const ms = Date.parse(timestamp);
-    return called.has(name) && ms >= from - 1 && ms <= to + 50;
-  });
+/** Shows the lines of a place in `element`. The function that is returned asks for them again if there may be more. */
+function placeLog(place, element, signal) {
+  let askedAt = -Infinity;
+  let askedFor = "";
+  let isAsking = false;
+  const show = ({ absent, lines, dropped, leftOut }) => {
+    if (absent) return h("p", { class: "quiet" }, absent);
+    // A gateway of an older version answers with all lines of the request.
+    if (leftOut === null) return h("p", { class: "quiet" }, "This gateway cannot tell which lines belong to a place. The log of the request is below.");
+    return [
+      h("p", { class: "quiet" }, leftOut > 0 ? `The last ${count(lines.length)} of ${counted(lines.length + leftOut, "line")} are shown. ` : "",
+        "Lines of the flow say to which place they belong. A line of a function counts if only the call from here was in progress in it."),
+      logLines(lines, dropped),
+    ];
+  };
+  put(element, loading());
+  return async (of, request) => {
+    const state = JSON.stringify([of.status, of.attempts, of.done_ms]);
+    const isOver = of.done_ms !== undefined && Date.now() - of.done_ms > LAST_LINES;
+    const isDue = state !== askedFor || (!isOver && performance.now() - askedAt > EVERY);
+    if (isAsking || !isDue) return;
+    isAsking = true;
+    try {
+      const found = await api.logs({ request: request.id, place, tail: LINES }, signal).catch(api.orAbsent);
+      putIfNew(element, found, () => show(found));
+      [askedAt, askedFor] = [performance.now(), state];
+    } catch {
+      // The page says that the gateway is away. It is asked again.
+      askedAt = performance.now();
+    } finally {
+      isAsking = false;
+    }
+  };
 }
 
 /** What there is to say about a place, in sentences. */

@@ -60,10 +60,12 @@ impl OwnPages {
     }
 }
 
-/// Whether a web page asks for a change.
+/// Whether a web page asks for a change. Browsers say so in `Origin`, and in `Sec-Fetch-Site` where they send it.
 #[must_use]
 pub fn is_change_by_page<B>(request: &Request<B>) -> bool {
-    ![Method::GET, Method::HEAD].contains(request.method()) && request.headers().contains_key(ORIGIN)
+    let headers = request.headers();
+    let is_by_page = headers.contains_key(ORIGIN) || headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "none");
+    ![Method::GET, Method::HEAD].contains(request.method()) && is_by_page
 }
 
 /// Whether a request names this machine by an IP address or as `localhost`. Case does not matter, and a name may end with a
@@ -125,6 +127,25 @@ mod tests {
         let absolute = |uri: &str, host: &str| Request::builder().uri(uri).header(HOST, host).body(()).unwrap();
         assert!(is_local(&absolute("http://LOCALHOST:1/system/info", "evil.example")));
         assert!(!is_local(&absolute("http://evil.example/system/info", "localhost")));
+    }
+
+    #[test]
+    fn a_page_that_changes_something_is_known_by_each_of_two_headers() {
+        let by_page = |method: &str, headers: &[(&str, &str)]| {
+            let request = headers
+                .iter()
+                .fold(Request::builder().method(method), |request, (name, value)| request.header(*name, *value));
+            is_change_by_page(&request.body(()).unwrap())
+        };
+        assert!(!by_page("POST", &[]), "a program");
+        assert!(!by_page("POST", &[("sec-fetch-site", "none")]));
+        for site in ["cross-site", "same-site", "same-origin"] {
+            assert!(by_page("POST", &[("sec-fetch-site", site)]), "{site}");
+            assert!(by_page("DELETE", &[("sec-fetch-site", "none"), ("sec-fetch-site", site)]), "{site}");
+            assert!(!by_page("GET", &[("sec-fetch-site", site)]), "{site}");
+        }
+        assert!(by_page("POST", &[("origin", "null")]));
+        assert!(!by_page("HEAD", &[("origin", "null")]));
     }
 
     #[test]

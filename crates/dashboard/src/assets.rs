@@ -38,6 +38,7 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "main.js": SCRIPT,
+    "again.js": SCRIPT,
     "api.js": SCRIPT,
     "bulk.js": SCRIPT,
     "charts.js": SCRIPT,

@@ -15,6 +15,7 @@ mod group;
 pub(crate) mod limit;
 pub(crate) mod logs;
 mod no_answer;
+pub(crate) mod origin;
 pub(crate) mod process;
 mod registry;
 pub(crate) mod scale;

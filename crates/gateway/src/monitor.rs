@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use faasflow_admin::{
-    Activity, CHANGE_EVENT, CallCounts, EndedCall, FailedCall, FlowActivity, FunctionActivity, FunctionHealth,
-    GatewayEvent, MINUTES, QueueStats, RequestCounts, RequestStatus,
+    Activity, CHANGE_EVENT, CallCounts, EVENTS_VERSION, EndedCall, FailedCall, FlowActivity, FunctionActivity,
+    FunctionHealth, GatewayEvent, MINUTES, QueueStats, RequestCounts, RequestStatus,
 };
 use faasflow_core::RequestId;
 use faasflow_core::state::Status;
@@ -244,6 +244,7 @@ impl Monitor {
     /// What has changed since the last event.
     fn change(&self, told: &mut Told, queue: Option<QueueStats>) -> GatewayEvent {
         let mut event = GatewayEvent::default();
+        event.version = EVENTS_VERSION;
         // The samples first: a call is counted before it is a sample.
         self.0.samples.take(&mut event);
         event.at_ms = now_ms();
@@ -272,6 +273,7 @@ impl Monitor {
     /// Everything as it is now.
     pub(crate) async fn snapshot(&self) -> GatewayEvent {
         let mut event = GatewayEvent::default();
+        event.version = EVENTS_VERSION;
         event.queue = self.queue().await;
         event.at_ms = now_ms();
         event.functions = Some(self.health());
@@ -286,6 +288,7 @@ impl Monitor {
         let now = minute(at_ms);
         let none = || vec![0; MINUTES];
         let mut activity = Activity::default();
+        activity.version = EVENTS_VERSION;
         activity.at_ms = at_ms;
         (activity.calls, activity.failures) = (none(), none());
         (activity.begun, activity.failed, activity.queue) = (none(), none(), none());

@@ -136,6 +136,7 @@ impl Proxy {
         parts.version = http::Version::HTTP_11;
         parts.headers.remove(header::HOST);
         remove_hop_by_hop(&mut parts.headers);
+        let call = function.logs.calls.begin(&parts.headers);
         let sending = self.client.send(Request::from_parts(parts, body));
         // of-watchdog, which is in front of the program in an image, has the same limit.
         let timeout = match function.spec.kind {
@@ -167,7 +168,7 @@ impl Proxy {
         parts.headers.remove(INTERNAL);
         parts.headers.remove(GATEWAY_ERROR);
         // The request ends when its answer does.
-        Ok(Response::from_parts(parts, GuardedBody::body(body, (admission, token, place))))
+        Ok(Response::from_parts(parts, GuardedBody::body(body, (admission, token, place, call))))
     }
 
     /// Sends a GET to the process of a function, for example for its metrics, and reads the whole answer.

@@ -15,7 +15,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use admission::decoding_too_slow;
 pub(crate) use ending::KNOWN_TO_BE_OVER;
-pub(crate) use forked::{list_item, restart_clocks};
+pub(crate) use forked::{NotRepeated, list_item, restart_clocks};
 pub(crate) use receive::lines;
 pub(crate) use request::{Arrival, Refusal, delivery, identify};
 #[cfg(test)]

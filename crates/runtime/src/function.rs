@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Flow, headers};
-use faasflow_http::{Budget, HttpClient, ServerOptions};
+use faasflow_http::{Budget, HttpClient, ServerOptions, forbid_scripts};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -159,6 +160,7 @@ impl FlowFunction {
             .merge(crate::records::routes(self.0.clone()))
             .merge(crate::records::item_routes(self.0.clone()))
             .method_not_allowed_fallback(crate::records::method_not_allowed)
+            .layer(from_fn(harmless))
     }
 
     /// The route of `/metrics`. It is served on its own port, where callers of the flow do not see it.
@@ -321,6 +323,18 @@ where
             Ok(function.close_while_draining(version, response))
         })
     }
+}
+
+/// Keeps browsers from executing an answer below `/_`, also a refusal: it may quote what others have sent. Answers to requests of the
+/// flow are its own.
+async fn harmless(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_api = path == "/_" || path.starts_with("/_/");
+    let mut answer = next.run(request).await;
+    if is_api {
+        forbid_scripts(answer.headers_mut());
+    }
+    answer
 }
 
 /// Whether the flow remembers its requests.

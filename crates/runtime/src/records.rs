@@ -3,6 +3,7 @@
 //!
 //! The records are the keys of the machine, see `faasflow_core::state`. They stay for a while after the request has ended.
 
+mod again;
 mod answer;
 mod api;
 mod control;
@@ -27,6 +28,7 @@ mod post;
 mod prefer;
 mod progress;
 mod recover;
+mod refused;
 mod restart;
 mod search;
 mod tagged;

@@ -70,6 +70,8 @@ fn lists_changes_recoveries_and_problems() {
     assert_eq!((paused.status, paused.generation), (RequestStatus::Paused, None));
     let redriven: RequestChange = golden(r#"{"version":1,"id":"a","status":"running","generation":1}"#);
     assert_eq!(redriven.generation, Some(1));
+    let again: RequestChange = golden(r#"{"version":1,"id":"b","status":"running","repeats":"a"}"#);
+    assert_eq!(again.repeats.as_deref(), Some("a"));
     let recovery: Recovery = golden(
         r#"{"version":1,"looked_at":200,"recovered":[{"id":"a","tokens":1}],"failed":[{"id":"b","reason":"it is away"}],
         "removed":3,"older_ms":65000,"cursor":"next"}"#,

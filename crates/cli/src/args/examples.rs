@@ -84,6 +84,7 @@ Examples:
   faasflow requests show order-17                  where it is, and how long each place took
   faasflow requests result order-17 -o small.jpg   store its result in a file
   faasflow requests redrive --failed --since 1h    start failed requests again, 20 per second
+  faasflow requests again order-17 --wait          send its input once more, and wait for the result
 
 A request that is redriven goes on from the place that failed. Results that are recorded are used, and not computed again.
 

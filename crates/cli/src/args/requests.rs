@@ -111,6 +111,20 @@ pub(crate) enum RequestsCommand {
     Stop(SomeRequests),
     /// Start requests again that have failed or were stopped, from where they failed
     Redrive(RedriveRequests),
+    /// Run a request again, as a new one with the same input, and print the ID of the new one
+    Again {
+        #[command(flatten)]
+        request: OneRequest,
+        /// The ID of the new request [default: a new UUID]
+        #[arg(long, value_name = "ID", value_parser = request_id)]
+        new_id: Option<RequestId>,
+        /// Wait until the new request has ended, or for this time, and print its result instead
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = duration)]
+        wait: Option<Option<Duration>>,
+        /// Print the answer of the flow, which is JSON
+        #[arg(long, conflicts_with = "wait")]
+        json: bool,
+    },
     /// Make requests go on that have not moved for some time, such as after a loss of the queue
     Recover {
         /// Only requests of this flow [default: of all flows]

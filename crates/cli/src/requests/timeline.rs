@@ -25,6 +25,9 @@ pub(crate) fn draw(request: &FlowRequest, now_ms: u64, width: usize, colours: bo
         let keys: Vec<_> = request.keys.iter().map(|key| escaped(key)).collect();
         lines.extend(wrapped(&format!("search keys: {}", keys.join(", ")), "  ", width));
     }
+    if let Some(original) = &request.repeats {
+        lines.extend(wrapped(&format!("repeats {}", escaped(original)), "  ", width));
+    }
     if let Some(reason) = &request.reason {
         lines.extend(wrapped(&reason_text(reason), "  ", width));
     }

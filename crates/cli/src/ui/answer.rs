@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code;
-use faasflow_http::{forbid_scripts, refusal};
+use faasflow_http::refusal;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
@@ -26,9 +26,7 @@ pub(super) fn passed_on(answer: http::Response<Incoming>) -> Response {
 fn headers(answered: &HeaderMap) -> HeaderMap {
     let is_for_pages = |name: &HeaderName| HEADERS.contains(name) || name.as_str().starts_with(OWN);
     let kept = answered.iter().filter(|(name, _)| is_for_pages(name));
-    let mut headers: HeaderMap = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-    forbid_scripts(&mut headers);
-    headers
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The answer if the gateway cannot be asked, or did not answer as a gateway. The pages show it until the gateway answers

@@ -1,5 +1,6 @@
 //! `faasflow requests` and `faasflow invoke --wait` against a gateway whose flows the tests play.
 
+mod again;
 mod change;
 mod look;
 mod redrive;

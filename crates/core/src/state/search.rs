@@ -174,6 +174,42 @@ async fn add_request(
     Ok(())
 }
 
+/// The scope of the requests that repeat another one. No search key begins with a control character.
+fn scope_of_repeats(flow: &str, original: &str) -> Scope {
+    scope_of(flow, &format!("\u{1}{original}"))
+}
+
+/// Notes that the request of this scope repeats another one of its flow. `keep_for` is how long the record of a request is kept after
+/// its end.
+///
+/// # Errors
+///
+/// If the manager fails.
+pub async fn add_repeat(
+    manager: &dyn StateManager,
+    scope: &Scope,
+    started_ms: u64,
+    keep_for: Duration,
+    original: &str,
+) -> Result<(), StateError> {
+    let request = KeyedRequest { started_ms, request: scope.request.clone() };
+    let of_repeats = scope_of_repeats(&scope.flow, original);
+    add_request(manager, &of_repeats, request, keep_for.saturating_add(IN_PROGRESS)).await
+}
+
+/// The requests of a flow that repeat another one, newest first. Some of them may have expired.
+///
+/// # Errors
+///
+/// If the manager fails.
+pub async fn repeats_of(
+    manager: &dyn StateManager,
+    flow: &str,
+    original: &str,
+) -> Result<Vec<KeyedRequest>, StateError> {
+    read_requests(manager, &scope_of_repeats(flow, original)).await
+}
+
 /// Adds where labels of items are to what the request of this scope can be found by. Of a request with very many labels, only the
 /// first ones are searched.
 ///
@@ -238,7 +274,11 @@ pub async fn requests_with_key(
     flow: &str,
     key: &str,
 ) -> Result<Vec<KeyedRequest>, StateError> {
-    let found = manager.get(&scope_of(flow, key), REQUESTS).await?;
+    read_requests(manager, &scope_of(flow, key)).await
+}
+
+async fn read_requests(manager: &dyn StateManager, of_key: &Scope) -> Result<Vec<KeyedRequest>, StateError> {
+    let found = manager.get(of_key, REQUESTS).await?;
     Ok(found.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default())
 }
 

@@ -8,7 +8,8 @@ import { isAbout } from "../events.js";
 import { figures } from "../figures.js";
 import { counted, shellWord } from "../format.js";
 import { live, say } from "../live.js";
-import { button, copyable, link, loading, section, table } from "../parts.js";
+import { editing } from "../again.js";
+import { button, copyable, link, loading, parameters, section, table } from "../parts.js";
 import { answered } from "../payload.js";
 import { COLUMNS, makeRow } from "./requests.js";
 
@@ -28,7 +29,7 @@ export function page(main, { words: [flow], signal }) {
     section("Steps", picture, queued),
     steps.element,
     charts,
-    startForm(flow, () => look()),
+    startForm(flow, signal, () => look()),
     section("Latest requests", latest, none,
       h("p", {}, link(`/ui/requests?flow=${encodeURIComponent(flow)}`, "All requests of this flow"))));
   api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
@@ -92,7 +93,7 @@ function headersOf(text) {
   });
 }
 
-function startForm(flow, started) {
+function startForm(flow, signal, started) {
   const field = (name, control, hint) => h("label", {}, h("span", {}, name), control, hint ? h("small", { class: "quiet" }, hint) : null);
   const body = h("textarea", { name: "body", rows: "5", spellcheck: "false" });
   const file = h("input", { type: "file", name: "file" });
@@ -120,14 +121,17 @@ function startForm(flow, started) {
     file.value = "";
   });
   const target = () => `/function/${encodeURIComponent(flow)}${query.value.trim() ? `?${query.value.trim().replace(/^\?/, "")}` : ""}`;
+  const original = parameters().get("repeats");
+  const fill = (text, of) => { [body.value, type.value] = [text, of]; };
+  const edited = original ? editing(flow, original, fill, signal) : null;
   const asked = () => {
-    const list = headersOf(headers.value);
+    const list = [...(edited?.headers ?? []), ...headersOf(headers.value)];
     const has = (name) => list.some(([other]) => other.toLowerCase() === name);
     if (type.value.trim() !== "" && !has("content-type")) list.push(["Content-Type", type.value.trim()]);
     if (Number(wait.value) > 0 && !has("prefer")) list.push(["Prefer", `wait=${Number(wait.value)}`]);
     return list;
   };
-  const form = h("form", { class: "start" },
+  const form = h("form", { class: "start" }, edited?.note,
     field("Body", body), field("Or a file as the body", file),
     h("div", { class: "row" }, field("Content type", type), field("Query", query), field("Wait for the result", wait, "seconds; 0 to go on at once")),
     types, field("Headers, one a line", headers),
@@ -142,6 +146,12 @@ function startForm(flow, started) {
     }), before), answer);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const fault = file.files[0] ? null : edited?.fault(body.value);
+    if (fault) {
+      put(answer, h("p", { class: "bad" }, fault));
+      body.focus();
+      return;
+    }
     start.disabled = true;
     put(answer, h("p", { class: "quiet" }, "Waiting for the answer…"));
     try {
@@ -159,7 +169,7 @@ function startForm(flow, started) {
     }
   });
   offer();
-  return h("details", { class: "starter" }, h("summary", {}, h("h2", {}, "Start a request")), form);
+  return h("details", { class: "starter", open: edited !== null }, h("summary", {}, h("h2", {}, "Start a request")), form);
 }
 
 /** The answer to a request that was started. */

@@ -1,11 +1,13 @@
 // One request: what has become of it, why, and what can be done about it.
 
 import * as api from "../api.js";
+import { again as runAgain } from "../again.js";
 import { callOf } from "../course.js";
 import { drawing } from "../drawing.js";
-import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { h, keyed, put, putButtons, putIfNew, setText } from "../dom.js";
+import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
-import { live, say } from "../live.js";
+import { live, repeat, say } from "../live.js";
 import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
@@ -18,8 +20,11 @@ const LINES = 300;
 const CALLS = 500;
 /** The queue is asked less often than the request, in milliseconds. */
 const QUEUE_EVERY = 2000;
-/** How long after the end lines may still come, in milliseconds. */
+/** How long after the end lines may still come, and when they are looked for, in milliseconds. */
 const LAST_LINES = 15_000;
+const LATE = [1500, 5000];
+/** How often the log of a request that has not ended is read without an event, in milliseconds. */
+const LINES_EVERY = 5000;
 /** How long to wait between two looks at a request that has ended, in milliseconds. Somebody may redrive it. */
 const CALM = 10_000;
 /** Of a request with more open items than the status lists, the log and the queue are asked for less often, in milliseconds. */
@@ -32,7 +37,7 @@ const STILL = 10_000;
 
 const isLarge = (request) => !isEnd(request.status) && request.places.some((place) => place.unlisted?.open > 0);
 
-export function page(main, { words: [flow, id], signal }) {
+export function page(main, { words: [flow, id], signal, go }) {
   const path = api.requestPath(flow, id);
   const status = chip("");
   const words = h("p", { class: "words" });
@@ -42,6 +47,7 @@ export function page(main, { words: [flow, id], signal }) {
   const actions = h("div", { class: "actions" });
   const done = h("div", { "aria-live": "polite" });
   const keys = h("p", { class: "quiet", hidden: true });
+  const [startAgain, origins] = runAgain(flow, id, done, go, signal);
   const opened = new Set(parameters().getAll("place"));
   const choose = (place, of) => {
     if (place === null) opened.delete(of);
@@ -50,13 +56,15 @@ export function page(main, { words: [flow, id], signal }) {
   };
   const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, { opened, choose }));
   const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
+  const other = h("p", { class: "note", hidden: true }, "This request began with another definition of the flow than the one that is deployed now. "
+    + "The picture shows the deployed one, so what has happened is not marked in it; the list of places has it.");
   const result = h("div", {});
   const resultSection = section("Result", result);
   const log = h("div", {});
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, keys, trace, actions, done, section("Places", places), section("Steps", picture), resultSection, section("Log", dropped, log));
+    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -65,7 +73,6 @@ export function page(main, { words: [flow, id], signal }) {
   let colour = () => {};
   let latest = null;
   let logged = null;
-  let lines = null;
   let queue = null;
   let askedQueue = -Infinity;
   let traces = null;
@@ -74,14 +81,20 @@ export function page(main, { words: [flow, id], signal }) {
     const [element, colours] = drawing(of, flow);
     put(picture, element);
     colour = colours;
-    if (latest) colour(latest);
+    if (latest) showPicture(latest);
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
   let askedLog = -Infinity;
   const opening = performance.now();
+  let isActing = false;
+  let following;
   const look = live(signal, 1000, async () => {
-    if (performance.now() < calmUntil) return;
+    const calm = calmUntil - performance.now();
+    if (calm > 0) {
+      following ??= setTimeout(() => { following = undefined; look(); }, calm + 50);
+      return;
+    }
     let request;
     try {
       request = await api.get(path, signal);
@@ -99,46 +112,80 @@ export function page(main, { words: [flow, id], signal }) {
     if (isEnd(request.status) || (large && Date.now() - request.moved_ms < STILL)) queue = null;
     else await lookAtQueue(request);
     updateChip(status, request.status);
-    setText(words, inWords(request));
     // The sentence above says that somebody stopped it.
     why.hidden = !request.reason || request.status === "stopped";
     if (request.reason) putIfNew(why, request.reason, () => reason(request));
-    showNow(request);
+    showTimes(request);
     showTrace(request);
+    origins.bring(request);
     const searchKeys = request.keys ?? [];
     keys.hidden = searchKeys.length === 0;
     putIfNew(keys, searchKeys, () => [`Search ${searchKeys.length === 1 ? "key" : "keys"}: `, h("span", { class: "id" }, searchKeys.join(", "))]);
-    putIfNew(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
-    updatePlaces(request, queue?.calls, lines);
-    colour(request);
+    putButtons(actions, [request.status, request.generation, phasesOf(request)], () => buttons(request));
+    showPicture(request);
     const key = JSON.stringify([request.status, request.generation]);
     if (isEnd(request.status) && result.shownFor !== key) {
       result.shownFor = key;
       showResult();
+      for (const wait of LATE) setTimeout(() => { if (!signal.aborted) lookAtLines(); }, wait);
     }
     if (!isEnd(request.status)) {
       resultSection.hidden = true;
       result.shownFor = null;
     }
-    // The last lines come a little after the end, and then no more.
     const isOver = isEnd(request.status) && Date.now() - request.ended_ms > LAST_LINES;
-    if ((!isOver && !(large && performance.now() - askedLog < LARGE_LOG_EVERY)) || logged === null) {
-      askedLog = performance.now();
-      await showLog(large ? LARGE_LINES : LINES);
-      updatePlaces(request, queue?.calls, lines);
-    }
+    if ((!isOver && !(large && performance.now() - askedLog < LARGE_LOG_EVERY)) || logged === null) await showLog();
     // The longer somebody watches a large request, the less often it is asked for, so that a page that stays open costs little.
     const pause = large ? Math.min(CALM, (performance.now() - opening) / 15) : 0;
-    calmUntil = performance.now() + (isOver ? CALM : pause);
-  });
+    calmUntil = performance.now() + (isOver && !isConnected() ? CALM : pause);
+  }, concerns);
+  // Times go on although nothing happens.
+  repeat(signal, 1000, () => { if (latest && !isEnd(latest.status) && !rest.hidden) showTimes(latest); });
+  // A function may write lines long before the next event.
+  repeat(signal, LINES_EVERY, () => { if (latest && !isEnd(latest.status) && !isLarge(latest) && isSeen(log)) showLog().catch(() => {}); });
+
+  /** Whether an event is about this request. If some are left out, it may be. */
+  function concerns(event) {
+    const changed = event.changed?.find((one) => one.flow === flow && one.id === id);
+    if (changed && isEnd(changed.status)) calmUntil = 0;
+    return Boolean(changed
+      || event.ended?.some((call) => call.request === id)
+      || (event.left_out > 0 && isAbout(event, flow)));
+  }
+
+  /** What depends on the time. */
+  function showTimes(request) {
+    setText(words, inWords(request));
+    showNow(request);
+    updatePlaces(request, queue?.calls);
+  }
+
+  /** The last lines come a little after the end. */
+  async function lookAtLines() {
+    if (latest) showTimes(latest);
+    await showLog().catch(() => {});
+  }
+
   const again = () => {
     calmUntil = 0;
     look();
   };
 
+  /** Colours the picture, which is that of the deployed definition. The steps of another one would be marked in the wrong places. */
+  function showPicture(request) {
+    const isOther = request.is_deployed === false;
+    other.hidden = !isOther;
+    if (!isOther) colour(request);
+  }
+
   /** Where the request is in the queue of this gateway. */
   async function lookAtQueue(request) {
-    if (performance.now() - askedQueue < (isLarge(request) ? LARGE_QUEUE_EVERY : QUEUE_EVERY)) return;
+    const rests = askedQueue + (isLarge(request) ? LARGE_QUEUE_EVERY : QUEUE_EVERY) - performance.now();
+    if (rests > 0) {
+      // What is known of the queue may be older than what is known of the request.
+      if (isConnected()) following ??= setTimeout(() => { following = undefined; again(); }, rests + 50);
+      return;
+    }
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
       const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
@@ -186,7 +233,9 @@ export function page(main, { words: [flow, id], signal }) {
     }
   }
 
-  async function showLog(most) {
+  async function showLog() {
+    const most = latest && isLarge(latest) ? LARGE_LINES : LINES;
+    askedLog = performance.now();
     const found = await api.logs({ request: id, tail: most }, signal).catch(api.orAbsent);
     if (found.absent) {
       setText(dropped, found.absent);
@@ -196,7 +245,6 @@ export function page(main, { words: [flow, id], signal }) {
     const seen = JSON.stringify([found.lines.length, found.lines.at(-1)]);
     if (seen === logged) return;
     logged = seen;
-    lines = found;
     setText(dropped, found.lines.length === most ? `The last ${most} lines are shown.` : "");
     put(log, logLines(found.lines, found.dropped));
     log.querySelector(".log")?.scrollTo(0, 1e9);
@@ -215,6 +263,7 @@ export function page(main, { words: [flow, id], signal }) {
       const from = h("select", { "aria-label": "Phase" }, phases.map((phase) => h("option", { value: phase }, phaseName(request, phase))));
       all.push(h("span", { class: "pair" }, button("Redrive from…", () => redrive(from.value)), from));
     }
+    all.push(startAgain);
     all.push(button("Show as curl", () => put(done, copyable(["curl", location.origin + path].map(shellWord).join(" "), "The command"))));
     return all;
   }
@@ -232,7 +281,9 @@ export function page(main, { words: [flow, id], signal }) {
   }
 
   async function act(what, said) {
-    for (const element of actions.querySelectorAll("button")) element.disabled = true;
+    if (isActing) return;
+    // A button that is disabled loses the focus.
+    isActing = true;
     try {
       await api.post(`${path}/${what}`);
       put(done);
@@ -240,10 +291,12 @@ export function page(main, { words: [flow, id], signal }) {
     } catch (error) {
       put(done, h("p", { class: "bad" }, api.told(error)));
     }
-    for (const element of actions.querySelectorAll("button")) element.disabled = false;
+    isActing = false;
     again();
   }
 }
+
+const isSeen = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
 
 const phaseName = (request, phase) => {
   const place = request.places.find((place) => place.phase === phase);

@@ -8,7 +8,7 @@ import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find
 import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
-import { button, chip, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { button, chip, keep, kept, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
 const PAGE = 100;
@@ -82,7 +82,7 @@ export function makeRow({ flow, id }, chosen, changed) {
 export function page(main, { signal }) {
   const chosen = new Map();
   const filters = readFilters();
-  let shown = PAGE;
+  let shown = kept("shown") ?? PAGE;
   let items = [];
   const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter(name, event.target.value) } },
     options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text)));
@@ -100,7 +100,7 @@ export function page(main, { signal }) {
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
   const newer = button("", showNewer, { class: "newer", hidden: true });
-  const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); again(); }, { hidden: true });
+  const more = button("Show more", () => { shown = Math.min(MOST, shown + PAGE); keep({ shown }); again(); }, { hidden: true });
   const further = button("Look at older ones", () => { depth = Math.min(DEEPEST, 2 * depth); again(); }, { hidden: true });
   const redrive = button("Redrive…", () => change("redrive"), { disabled: true });
   const stop = button("Stop…", () => change("stop"), { disabled: true });
@@ -133,6 +133,7 @@ export function page(main, { signal }) {
     setParameters({ [name]: value });
     chosen.clear();
     shown = PAGE;
+    keep({ shown });
     depth = 1;
     listed = [];
     again();

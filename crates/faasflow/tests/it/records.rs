@@ -1,5 +1,6 @@
 //! Requests that are remembered: what has become of them, waiting, and what can be done about them from outside.
 
+mod again;
 mod ahead;
 mod begins;
 mod callers;

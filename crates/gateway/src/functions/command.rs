@@ -20,8 +20,9 @@ use crate::functions::Function;
 use crate::functions::NoAnswer;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
+use crate::functions::origin::Origin;
+use crate::room;
 use crate::wanted::AnswerPart;
-use crate::{request_id, room};
 
 mod answer;
 mod excerpt;
@@ -108,12 +109,12 @@ impl Commands {
             words,
             variables,
             body,
-            request: request_id::from_headers(&parts.headers),
+            origin: Origin::from_headers(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
             wanted: if wanted == AnswerPart::Whole { run::OUTPUT } else { room::EXCERPT },
             timeout,
         };
-        let request = job.request.clone();
+        let origin = job.origin.clone();
         let (tell, done) = oneshot::channel();
         let stop = self.stop.clone();
         let share = self.budget.answer_share(room::PATIENCE).beside(job.body.len() as u64);
@@ -129,7 +130,7 @@ impl Commands {
                 job.log(format!("gateway: the command ended after its caller had left: {summary}"));
             }
         });
-        let waiting = CallerGuard { done: false, log: || function.logs.push(request.as_ref(), LEFT.to_owned()) };
+        let waiting = CallerGuard { done: false, log: || function.logs.push(origin.as_ref(), LEFT.to_owned()) };
         let answer = done.await;
         waiting.end();
         answer.unwrap_or_else(|_| Err(NoAnswer::Unreachable("what runs the command has panicked".to_owned())))

@@ -97,7 +97,8 @@ fn missed(function: &str, count: u64) -> LogLine {
         number: 0,
         timestamp_ms: now_ms(),
         function: function.to_owned(),
-        request: None,
+        origin: None,
+        during: None,
         text: format!("gateway: left out {} here, because the log was read too slowly", counted(count, "line")),
     }
 }
@@ -106,7 +107,7 @@ fn missed(function: &str, count: u64) -> LogLine {
 mod tests {
     use super::*;
 
-    const ALL: LogFilter = LogFilter { request: None, since_ms: 0, tail: usize::MAX };
+    const ALL: LogFilter = LogFilter { request: None, place: None, since_ms: 0, tail: usize::MAX };
 
     fn texts(follower: &mut Follower) -> Vec<String> {
         let mut texts = Vec::new();

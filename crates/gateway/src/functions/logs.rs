@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
 
 use crate::event::{Event, Events};
+use crate::functions::origin::{CallsInProgress, Origin, named_place};
 
 /// How many bytes of each function's log are kept. The oldest lines go first.
 pub const KEPT_LOG: usize = 4 << 20;
@@ -33,8 +34,10 @@ pub(crate) struct LogLine {
     pub(crate) number: u64,
     pub(crate) timestamp_ms: u64,
     pub(crate) function: String,
-    /// The request whose process wrote it, if each request has its own process.
-    pub(crate) request: Option<RequestId>,
+    /// The call whose process wrote it, if each call has its own process.
+    pub(crate) origin: Option<Origin>,
+    /// The only call of the function that was in progress when it was written, if its process serves many calls.
+    pub(crate) during: Option<Arc<Origin>>,
     pub(crate) text: String,
 }
 
@@ -43,8 +46,25 @@ impl LogLine {
     /// request belongs to no other, whatever words it contains, because an id may be as short as `1`.
     pub(crate) fn is_of(&self, request: &RequestId) -> bool {
         let id = request.as_str();
-        self.request.as_ref() == Some(request)
-            || named(&self.text).map_or_else(|| has_word(&self.text, id), |of| of == id)
+        self.request() == Some(request) || named(&self.text).map_or_else(|| has_word(&self.text, id), |of| of == id)
+    }
+
+    /// The request whose process wrote it, if each call has its own process.
+    pub(crate) fn request(&self) -> Option<&RequestId> {
+        self.origin.as_ref().map(|origin| &origin.request)
+    }
+
+    /// Whether it belongs to this place of this request: the line says so itself, or the call that wrote it came from there.
+    pub(crate) fn is_at(&self, request: &RequestId, place: &str) -> bool {
+        if let Some(origin) = &self.origin {
+            return origin.is_at(request, place);
+        }
+        match named(&self.text) {
+            Some(of) if of != request.as_str() => false,
+            Some(_) if named_place(&self.text).is_some_and(|at| at == place) => true,
+            Some(_) if named_place(&self.text).is_some() => false,
+            _ => self.during.as_ref().is_some_and(|origin| origin.is_at(request, place)),
+        }
     }
 }
 
@@ -75,6 +95,8 @@ fn has_word(text: &str, id: &str) -> bool {
 pub(crate) struct LogFilter {
     /// Only lines of this request.
     pub(crate) request: Option<RequestId>,
+    /// Only lines of this place of the request.
+    pub(crate) place: Option<String>,
     /// No older lines, in milliseconds since 1970.
     pub(crate) since_ms: u64,
     /// Only this many of the last lines.
@@ -83,7 +105,11 @@ pub(crate) struct LogFilter {
 
 impl LogFilter {
     pub(crate) fn matches(&self, line: &LogLine) -> bool {
-        line.timestamp_ms >= self.since_ms && self.request.as_ref().is_none_or(|request| line.is_of(request))
+        line.timestamp_ms >= self.since_ms
+            && self.request.as_ref().is_none_or(|request| match &self.place {
+                Some(place) => line.is_at(request, place),
+                None => line.is_of(request),
+            })
     }
 }
 
@@ -118,6 +144,8 @@ pub(crate) struct Logs {
     pub(super) function: String,
     pub(super) buffer: Arc<Mutex<Buffer>>,
     journal: Journal,
+    /// The calls that the function's processes work on.
+    pub(crate) calls: CallsInProgress,
 }
 
 /// The last lines of a log.
@@ -134,6 +162,8 @@ pub(super) struct Buffer {
 /// The kept lines of a log that a filter selects.
 pub(crate) struct Past {
     pub(crate) lines: Vec<Arc<LogLine>>,
+    /// How many earlier lines the filter selects too, which the tail leaves out. They are counted only for a place.
+    pub(crate) left_out: usize,
     /// How many lines the log has had until now, including those that were dropped or not selected.
     pub(crate) read: u64,
     /// The number of the oldest line that is kept, if earlier ones were dropped.
@@ -142,22 +172,33 @@ pub(crate) struct Past {
 
 impl Logs {
     pub(crate) fn new(function: String, journal: Journal) -> Logs {
-        Logs { function, buffer: Arc::default(), journal }
+        Logs { function, buffer: Arc::default(), journal, calls: CallsInProgress::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line. `request` is the request whose process wrote it, if each request has its own process.
-    pub(crate) fn push(&self, request: Option<&RequestId>, text: String) {
+    /// Adds a line of the gateway about a function. `origin` is the call that it is about.
+    pub(crate) fn push(&self, origin: Option<&Origin>, text: String) {
+        self.add(origin, None, text);
+    }
+
+    /// Adds a line that a function wrote. `origin` is the call whose process wrote it, if each call has its own process.
+    fn push_written(&self, origin: Option<&Origin>, text: String) {
+        let during = if origin.is_none() { self.calls.only() } else { None };
+        self.add(origin, during, text);
+    }
+
+    fn add(&self, origin: Option<&Origin>, during: Option<Arc<Origin>>, text: String) {
         let _ = self.journal.events.send(Event::Log { function: self.function.clone(), line: text.clone() });
         let mut buffer = self.lock();
         let line = Arc::new(LogLine {
             number: self.journal.count.fetch_add(1, Ordering::Relaxed) + 1,
             timestamp_ms: now_ms(),
             function: self.function.clone(),
-            request: request.cloned(),
+            origin: origin.cloned(),
+            during,
             text,
         });
         buffer.bytes += line.text.len() + LINE_OVERHEAD;
@@ -189,8 +230,8 @@ impl Logs {
         self.lock().past(filter)
     }
 
-    /// Reads lines until the writer closes its end. `request` is as for [`push`](Logs::push).
-    pub(crate) async fn read(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
+    /// Reads lines until the writer closes its end. `origin` is the call whose process writes them, if each call has its own process.
+    pub(crate) async fn read(&self, origin: Option<&Origin>, writer: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(writer);
         let mut line = PartialLine::default();
         loop {
@@ -201,7 +242,7 @@ impl Logs {
                     match tokio::time::timeout(UNFINISHED, reader.fill_buf()).await {
                         Ok(read) => read,
                         Err(_) => {
-                            self.push(request, line.take());
+                            self.push_written(origin, line.take());
                             line.continues = true;
                             continue;
                         }
@@ -220,13 +261,13 @@ impl Logs {
             if ended {
                 // If all of the line was logged already, its end is not another line.
                 if !(line.continues && line.is_empty()) {
-                    self.push(request, line.take());
+                    self.push_written(origin, line.take());
                 }
                 line.continues = false;
             }
         }
         if !line.is_empty() {
-            self.push(request, line.take());
+            self.push_written(origin, line.take());
         }
     }
 }
@@ -269,11 +310,12 @@ impl Drop for Logs {
 impl Buffer {
     fn past(&self, filter: &LogFilter) -> Past {
         // From the end, so that lines before the tail are not inspected.
-        let wanted = self.lines.iter().rev().filter(|line| filter.matches(line)).take(filter.tail);
-        let mut lines: Vec<Arc<LogLine>> = wanted.cloned().collect();
+        let mut wanted = self.lines.iter().rev().filter(|line| filter.matches(line));
+        let mut lines: Vec<Arc<LogLine>> = wanted.by_ref().take(filter.tail).cloned().collect();
         lines.reverse();
+        let left_out = if filter.place.is_some() { wanted.count() } else { 0 };
         let kept_from = self.lines.front().map(|line| line.number).filter(|_| self.dropped > 0);
-        Past { lines, read: self.dropped + self.lines.len() as u64, kept_from }
+        Past { lines, left_out, read: self.dropped + self.lines.len() as u64, kept_from }
     }
 }
 
@@ -333,14 +375,59 @@ mod tests {
             (r#"{"request_id":1,"of":"a"}"#, "a1"),
             ("[Request `a-10`] phase=10", ""),
         ] {
-            let line =
-                |request| LogLine { number: 1, timestamp_ms: 1, function: "f".into(), request, text: text.into() };
+            let line = |request: Option<RequestId>| LogLine {
+                number: 1,
+                timestamp_ms: 1,
+                function: "f".into(),
+                origin: request.map(|request| Origin { request, place: None }),
+                during: None,
+                text: text.into(),
+            };
             for id in ["a", "1"] {
                 let request = RequestId::parse(id).unwrap();
                 assert_eq!(line(None).is_of(&request), ids.contains(id), "{id}: {text}");
                 assert!(line(Some(request.clone())).is_of(&request), "its process has it: {text}");
             }
         }
+    }
+
+    /// A process that serves many calls says of no line which call it is about.
+    #[tokio::test]
+    async fn a_line_belongs_to_the_place_whose_call_was_the_only_one() {
+        let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
+        let call = |request: &'static str, key: &'static str| {
+            let value = http::HeaderValue::from_static;
+            let pairs = [("x-faasflow-request-id", value(request)), ("idempotency-key", value(key))];
+            let headers = pairs.map(|(name, value)| (http::HeaderName::from_static(name), value));
+            logs.calls.begin(&http::HeaderMap::from_iter(headers))
+        };
+        let writes = async |text: &str| logs.read(None, format!("{text}\n").as_bytes()).await;
+        let first = call("a", "a-2-3");
+        writes("one").await;
+        writes("[Request `a`] two phase=5").await;
+        writes("[Request `b`] three phase=2").await;
+        let second = call("b", "b-2.6/3-4");
+        writes("nobody knows whose").await;
+        drop(first);
+        writes("four").await;
+        writes("[Request `b`] five phase=3 place=2.6/3").await;
+        logs.push(None, "gateway: six".to_owned());
+        let own = Origin { request: RequestId::parse("a").unwrap(), place: Some("2".to_owned()) };
+        logs.read(Some(&own), "seven\n".as_bytes()).await;
+        drop(second);
+        writes("nothing is in progress").await;
+        let at = |request: &str, place: &str, tail: usize| {
+            let (request, place) = (RequestId::parse(request), Some(place.to_owned()));
+            let past = logs.past(&LogFilter { request, place, since_ms: 0, tail });
+            (past.lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>(), past.left_out)
+        };
+        let all = usize::MAX;
+        assert_eq!(at("a", "2", all), (vec!["one".to_owned(), "seven".to_owned()], 0));
+        assert_eq!(at("a", "2", 1), (vec!["seven".to_owned()], 1));
+        assert_eq!(at("a", "5", all).0, ["[Request `a`] two phase=5"]);
+        assert_eq!(at("b", "2", all).0, ["[Request `b`] three phase=2"]);
+        assert_eq!(at("b", "2.6/3", all).0, ["four", "[Request `b`] five phase=3 place=2.6/3"]);
+        assert_eq!(at("b", "3", all).0, Vec::<String>::new());
     }
 
     #[tokio::test]
@@ -397,7 +484,7 @@ mod tests {
     #[test]
     fn the_oldest_lines_are_dropped_first() {
         let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
-        let all = LogFilter { request: None, since_ms: 0, tail: usize::MAX };
+        let all = LogFilter { request: None, place: None, since_ms: 0, tail: usize::MAX };
         let line = "x".repeat(LONGEST_LINE);
         let fit = KEPT_LOG / (LONGEST_LINE + LINE_OVERHEAD);
         for _ in 0..fit {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use faasflow_core::{RequestId, headers};
+use faasflow_core::headers;
 use faasflow_http::Budget;
 use tokio_util::task::TaskTracker;
 
@@ -12,6 +12,7 @@ use super::name::{find, split};
 use super::stamp::{identify, stamp};
 use crate::answer::after_body;
 use crate::functions::Functions;
+use crate::functions::origin::Origin;
 use crate::guarded_body::GuardedBody;
 use crate::monitor::Monitor;
 use crate::proxy::{Proxy, Sender};
@@ -34,12 +35,12 @@ pub(crate) struct Invocations {
 /// Answers a call. If the answer has no request id, it gets the one of the request. Only flows answer with an id.
 pub(super) async fn synchronous(State(way): State<Arc<Invocations>>, request: Request) -> Response {
     let id = request_id::given(request.headers());
-    let mut response = invoke(&way, request, id.as_ref()).await;
+    let mut response = invoke(&way, request).await;
     request_id::put(id.as_ref(), response.headers_mut());
     response
 }
 
-async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) -> Response {
+async fn invoke(way: &Invocations, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = room::refuse_headers(&parts.headers) {
         return after_body(&parts.headers, body, refusal).await;
@@ -64,12 +65,11 @@ async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) 
     if !way.behind {
         stamp(&mut parts.headers);
     }
+    let origin = Origin::from_headers(&parts.headers);
     let started = way.monitor.begin(&function.spec, &parts.headers);
     let answer = way.proxy.invoke(&function, path, parts, body, Sender::Caller(token.clone())).await;
     let mut response = answer.unwrap_or_else(|none| {
-        let of_call = || request_id::parse(&call_id);
-        let id = given.cloned().or_else(of_call);
-        function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
+        function.logs.push(origin.as_ref(), format!("gateway: no answer: {}", none.reason()));
         none.response(name).map(|body| GuardedBody::body(body, token))
     });
     started.end(response.status());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use faasflow_admin::{FlowActivity, MINUTES, RequestCounts, StepActivity};
+use faasflow_admin::{EVENTS_VERSION, FlowActivity, MINUTES, RequestCounts, StepActivity};
 
 use super::minutes::Minutes;
 use super::subject::Subject;
@@ -95,6 +95,7 @@ impl Flow {
     /// Its last hour.
     pub(super) fn activity(&self, now: u64) -> FlowActivity {
         let mut activity = FlowActivity::default();
+        activity.version = EVENTS_VERSION;
         (activity.begun, activity.failed) = (vec![0; MINUTES], vec![0; MINUTES]);
         self.add_to(&mut activity.begun, &mut activity.failed, now);
         for (number, Step { function, subject }) in &*self.steps() {

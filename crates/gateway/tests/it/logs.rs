@@ -25,6 +25,8 @@ async fn logs_are_served_line_by_line_and_can_be_followed() {
         ("", "name the function, /system/logs?name=NAME, or the request, /system/logs?request=ID\n"),
         ("?name=&tail=1", "name the function, "),
         ("?request=two%20words", "`request` is not the id of a request: "),
+        ("?name=talk&place=2", "`place` is a place of a request: name the request as well, "),
+        ("?request=a&place=x", "`place` is not a place, such as `2` or `1.0/3`: "),
         ("?name=talk&tail=few", "`tail` is `few`: write a number of lines, such as 100\n"),
         ("?name=talk&since=5m", "`since` is `5m`: write a time such as "),
     ] {
@@ -212,4 +214,59 @@ async fn logs_can_be_limited_to_a_time() {
         assert_eq!(line(query.clone()).await, expected, "{query}");
     }
     fixture.gateway.stop().await;
+}
+
+/// The lines beside a place in the dashboard.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_place_are_those_of_its_calls() {
+    let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
+    let call = async |request: &str, key: &str, body: &str| {
+        let headers = [("x-faasflow-request-id", request), ("idempotency-key", key)];
+        let got = fixture.send(Method::POST, "/function/talk", &headers, body.to_owned()).await;
+        assert_eq!(got.status, StatusCode::OK);
+    };
+    call("a", "a-2-3", "one\ntwo\nthree\n").await;
+    call("a", "a-1.0/2-1", "of another place\n").await;
+    call("b", "b-2-3", "of another request, a\n").await;
+    fixture.post("/function/talk", "of no request\n").await;
+    let of_place = async |place: &str, tail: usize| {
+        let got = fixture.get(&format!("/system/logs?request=a&place={place}&tail={tail}")).await;
+        (texts(&got).join(","), got.header("x-faasflow-log-left-out").unwrap().to_owned())
+    };
+    assert_eq!(of_place("2", 0).await, ("one,two,three".to_owned(), "0".to_owned()));
+    assert_eq!(of_place("2", 1).await, ("three".to_owned(), "2".to_owned()));
+    assert_eq!(of_place("1.0/2", 9).await, ("of another place".to_owned(), "0".to_owned()));
+    assert_eq!(of_place("3", 9).await, (String::new(), "0".to_owned()));
+    let of_request = fixture.get("/system/logs?request=a&tail=1").await;
+    assert_eq!(of_request.header("x-faasflow-log-left-out"), None, "they are counted only for a place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_serves_many_calls_writes_for_the_only_one() {
+    let folder =
+        crate::support::folder("serves:\n  fprocess: sh ./serves\n  environment:\n    mode: http\n    version: x\n");
+    crate::support::server::put_into(folder.path());
+    let script = "./server &\nuntil test -e held; do sleep 0.02; done\necho while it is held >&2\nwait\n";
+    std::fs::write(folder.path().join("serves"), script).unwrap();
+    let (go, fixture) = (folder.path().join("go"), crate::support::start_in(folder, |_| {}).await.unwrap());
+    fixture.gateway.ready().await.unwrap();
+    let headers = [("x-faasflow-request-id", "a"), ("idempotency-key", "a-2-3")];
+    let holding = fixture.send(Method::POST, "/function/serves/hold", &headers, "");
+    let looking = async {
+        let line = async || {
+            let of_place = texts(&fixture.get("/system/logs?request=a&place=2").await);
+            of_place.contains(&"while it is held".to_owned()).then_some(())
+        };
+        until("the line", line).await;
+        std::fs::write(go, "").unwrap();
+    };
+    let (held, ()) = tokio::join!(holding, looking);
+    assert_eq!(held.status, StatusCode::OK);
+    assert_eq!(texts(&fixture.get("/system/logs?request=a&place=3").await), Vec::<String>::new());
+}
+
+fn texts(got: &crate::support::Got) -> Vec<String> {
+    assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+    let lines = got.text().lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.map(|line| line["text"].as_str().unwrap().to_owned()).collect()
 }

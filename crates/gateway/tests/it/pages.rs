@@ -252,3 +252,48 @@ async fn a_flow_is_drawn_from_its_description_and_anything_else_is_not() {
     );
     fixture.gateway.stop().await;
 }
+
+/// What is stored may be HTML of others, and refusals quote what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_of_the_api_is_executed_by_a_browser() {
+    let server = Recorder::default().listen().await;
+    let fixture = start(&flow(&server)).await;
+    let mut asked: Vec<(Method, String)> = Vec::new();
+    for route in faasflow_admin::ROUTES.iter().filter(|route| route.path.starts_with("/system")) {
+        let method = Method::from_bytes(route.method.as_bytes()).unwrap();
+        for flow in ["upload", "absent"] {
+            let path = route.path.replace("{flow}", flow).replace("{name}", flow).replace("{id}", "1");
+            asked.push((method.clone(), path));
+        }
+    }
+    let others = [(Method::GET, "/system"), (Method::GET, "/system/absent"), (Method::PATCH, "/system/queue")];
+    asked.extend(others.map(|(method, path)| (method, path.to_owned())));
+    for (method, path) in asked {
+        for host in [fixture.gateway.address().to_string(), "evil.example".to_owned()] {
+            let request = fixture.request(method.clone(), &path, &[("host", &host)], axum::body::Body::empty());
+            let answer = fixture.open(request).await;
+            let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            let found = [header("x-content-type-options"), header("content-security-policy")];
+            let expected = ["nosniff", "sandbox; default-src 'none'"].map(|value| Some(value.to_owned()));
+            assert_eq!(found, expected, "{method} {path} at {host}: {}", answer.status());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_another_site_is_refused_without_an_origin_too() {
+    let recorder = Recorder::default();
+    let server = recorder.listen().await;
+    let fixture = start(&flow(&server)).await;
+    for path in ["/system/flows/upload/requests/a/stop", "/system/queue/redrive", "/system/functions"] {
+        for site in ["cross-site", "same-site", "same-origin"] {
+            let got = fixture.send(Method::POST, path, &[("sec-fetch-site", site)], "").await;
+            let found = (got.status, got.header("x-faasflow-error-code"));
+            assert_eq!(found, (StatusCode::FORBIDDEN, Some("FF0731")), "{path} {site}");
+        }
+    }
+    assert!(recorder.seen().is_empty());
+    let got =
+        fixture.send(Method::POST, "/system/flows/upload/requests/a/stop", &[("sec-fetch-site", "none")], "").await;
+    assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+}

@@ -3,6 +3,7 @@
 //! The machine is asked again and again with a growing journal. A store or a queue that is unavailable is never put into the
 //! journal: the delivery is answered with "come again", and the next one starts with an empty journal.
 
+mod again;
 mod begin;
 mod chunk;
 mod input;
@@ -13,6 +14,7 @@ mod store;
 mod while_waiting;
 mod within;
 
+pub(crate) use again::NotRepeated;
 pub(crate) use chunk::item as list_item;
 pub(crate) use within::restart_clocks;
 
@@ -24,8 +26,8 @@ use faasflow_core::envelope::Carried;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Effect, Ended, Ending, Journal, MemberRecord, Message, Reply, proceed};
 use faasflow_core::machine::{Caller, Outage, Route, Unfit};
-use faasflow_core::state::Key;
-use faasflow_core::{Context, MemberOutcome, Outcome, Payload};
+use faasflow_core::state::{Key, add_repeat};
+use faasflow_core::{Context, MemberOutcome, Outcome, Payload, RequestId};
 
 use self::begin::{Beginning, Start};
 use self::perform::{Performer, Stop};
@@ -66,7 +68,7 @@ impl Instance {
         caller_waits: Option<&Patience>,
         onward: &mut Option<Message>,
     ) -> Conclusion {
-        let Arrival { info, mut token, branching, earlier, invocation, sent_ms, attempt, .. } = arrived;
+        let Arrival { info, mut token, branching, earlier, invocation, repeats, sent_ms, attempt, .. } = arrived;
         let route = Route::new(&self.flow, earlier.as_deref());
         let is_fresh = sent_ms.is_none();
         let (place, payload) = (token.place().clone(), token.take_payload());
@@ -102,7 +104,7 @@ impl Instance {
         let mut begun = Beginning::Before;
         if let Some(invocation) = &invocation {
             let performer = Performer::new(self, &message, &execution, caller_waits);
-            match performer.begin_request(invocation).await {
+            match performer.begin_request(invocation, repeats.as_ref()).await {
                 Ok(Start::Begins(payload, written)) => {
                     (message.payload, begun) = (payload, Beginning::Now(written));
                 }
@@ -124,7 +126,7 @@ impl Instance {
             performer.note_attempts_before(attempt).await;
         }
         if let Some(body) = body
-            && let Err(stop) = performer.add_search_keys(&body).await
+            && let Err(stop) = performer.make_findable(&body, repeats.as_ref()).await
         {
             if let Stop::Outage(_, outage) = &stop {
                 performer.gave_up(outage, &begun).await;
@@ -205,8 +207,13 @@ impl<'a> Performer<'a> {
         })
     }
 
-    /// Adds the search keys of a request that begins with this body.
-    async fn add_search_keys(&self, body: &Carried) -> Result<(), Stop<'a>> {
+    /// Adds the search keys of a request that begins with this body, and lists it with the request that it repeats.
+    async fn make_findable(&self, body: &Carried, repeats: Option<&RequestId>) -> Result<(), Stop<'a>> {
+        if let Some(original) = repeats {
+            let (started_ms, keep) = (self.execution.context.request().started_ms, self.instance.config.keep_records);
+            let listed = add_repeat(&self.manager(), &self.scope, started_ms, keep, original.as_str()).await;
+            listed.map_err(|error| self.unreadable(&error))?;
+        }
         let Carried::Inline(body) = body else { return Ok(()) };
         let added = self.execution.add_search_keys(&self.instance.flow, body).await;
         added.map_err(|error| self.outage(Outage::state_unreachable(format!("{error:#}"))))

@@ -35,6 +35,8 @@ pub(crate) struct Arrival {
     pub(crate) sent_ms: Option<u64>,
     /// The invocation that brought a fresh request that will be remembered.
     pub(crate) invocation: Option<String>,
+    /// The id of the request that a fresh one repeats.
+    pub(crate) repeats: Option<RequestId>,
     /// The number of the attempt, if the queue says it.
     pub(crate) attempt: Option<u32>,
 }
@@ -107,6 +109,22 @@ fn check_id(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// The id of the request that a fresh one repeats. One that is not valid is refused, because the link would be lost otherwise.
+fn repeats(headers: &HeaderMap) -> Result<Option<RequestId>, Refusal> {
+    let Some(value) = headers.get(headers::REPEATS) else { return Ok(None) };
+    match value.to_str().ok().and_then(RequestId::parse) {
+        Some(id) => Ok(Some(id)),
+        None => {
+            let reason = format!(
+                "the value of `X-Faasflow-Repeats` is not a valid request id: leave the header out, or send the id of the request \
+                 that this one repeats; an id has {}",
+                RequestId::FORM
+            );
+            Err(Refusal::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST_ID, reason))
+        }
+    }
+}
+
 /// The id of the invocation that starts a request, if the caller chose the request's id. Otherwise the request's id is
 /// already that of the invocation. It stays the same when a queue delivers the invocation again.
 fn invocation(headers: &HeaderMap) -> Option<String> {
@@ -137,6 +155,7 @@ pub(crate) fn start(
     if remembers {
         check_id(&parts.headers)?;
     }
+    let repeats = if remembers { repeats(&parts.headers)? } else { None };
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {
@@ -172,6 +191,7 @@ pub(crate) fn start(
         earlier: None,
         sent_ms: None,
         invocation,
+        repeats,
         attempt: None,
     })
 }
@@ -256,6 +276,7 @@ impl Instance {
             earlier: begun.earlier().cloned(),
             sent_ms: Some(envelope.sent_ms),
             invocation: None,
+            repeats: None,
             attempt: None,
         })
     }

@@ -9,6 +9,7 @@ use faasflow_core::state::Status;
 
 use super::listed::chosen;
 use super::progress::Remembered;
+use crate::definitions::BegunWith;
 use crate::forward::call_id;
 use crate::instance::Instance;
 use crate::observers::{joined_labels, path_names};
@@ -26,6 +27,8 @@ pub(super) fn status(instance: &Instance, remembered: &Remembered) -> api::FlowR
     told.moved_ms = remembered.moved_ms();
     told.ended_ms = remembered.progress.end.as_ref().map(|end| end.at_ms);
     told.keys.clone_from(&remembered.keys);
+    told.repeats.clone_from(&remembered.repeats);
+    told.is_deployed = Some(matches!(remembered.begun, BegunWith::Deployed));
     told.reason = why(remembered, status);
     let trace = instance.tracer.begin(&remembered.info, &remembered.first.place, None);
     told.trace_id = trace.sampled_id().map(|id| id.to_string());

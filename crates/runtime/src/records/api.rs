@@ -9,27 +9,29 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use faasflow_admin as api;
-use faasflow_core::code::{self, Code};
+use faasflow_core::code;
 use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
 use faasflow_core::state::{Scope, Status};
 use faasflow_core::{RequestId, duration, headers};
-use faasflow_http::{ReadBodyError, forbid_scripts, now_ms, read_body};
+use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri, request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::ended::NOT_SHOWN;
 use super::listing::{cursor, position};
 use super::not_done::NotDone;
-use super::parameters::{Recovering, Redriving, ResultParameters, Showing};
-use super::payloads::Shown;
+use super::parameters::{Recovering, Redriving, Repeating, ResultParameters, Showing};
+use super::payloads::{Shown, ShownPayload};
 use super::prefer::Preference;
 use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
+use super::refused::{Answered, Refused, answered, answered_about, bad, refused};
 use super::tagged::tagged;
 use super::{answer, listing};
 use crate::conclusion::{Conclusion, Delivery};
@@ -63,6 +65,7 @@ pub(crate) fn routes(function: Arc<Instance>) -> Router {
         .route("/_/requests/{id}/resume", post(resume))
         .route("/_/requests/{id}/stop", post(stop))
         .route("/_/requests/{id}/redrive", post(redrive))
+        .route("/_/requests/{id}/again", post(again))
         .route("/_/recover", post(recover))
         .route("/_", any(absent))
         .route("/_/", any(absent))
@@ -83,18 +86,6 @@ async fn absent(uri: Uri) -> Response {
     answered(refused(StatusCode::NOT_FOUND, code::BAD_API_REQUEST, reason))
 }
 
-/// Why a request to the API is refused.
-pub(super) struct Refused {
-    status: StatusCode,
-    code: Code,
-    reason: String,
-    id: Option<String>,
-    /// The status of the request, if that is why.
-    of: Option<Status>,
-    /// What is not in the answer, but in the log.
-    detail: Option<String>,
-}
-
 /// The id in the path of a request to the API. It need not be valid.
 pub(super) struct Id(pub(super) String);
 
@@ -111,62 +102,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 fn not_an_id<T>() -> Answered<T> {
     bad(format!("this is not a request id: an id has {}", RequestId::FORM))
-}
-
-pub(super) type Answered<T> = Result<T, Box<Refused>>;
-
-fn refused<T>(status: StatusCode, code: Code, reason: impl Into<String>) -> Answered<T> {
-    Err(Box::new(Refused { status, code, reason: reason.into(), id: None, of: None, detail: None }))
-}
-
-pub(super) fn bad<T>(reason: impl Into<String>) -> Answered<T> {
-    refused(StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, reason)
-}
-
-impl From<NotDone> for Box<Refused> {
-    fn from(error: NotDone) -> Box<Refused> {
-        let (status, code, reason) = error.answer();
-        let of = match &error {
-            NotDone::NotPossible(of, _) => Some(*of),
-            _ => None,
-        };
-        Box::new(Refused { status, code, reason, id: None, of, detail: error.detail() })
-    }
-}
-
-impl From<NotFound> for Box<Refused> {
-    fn from(error: NotFound) -> Box<Refused> {
-        NotDone::from(error).into()
-    }
-}
-
-impl Refused {
-    fn respond(self) -> Response {
-        if let Some(detail) = &self.detail {
-            tracing::warn!("A request to the API is answered with {}: {}: {detail}", self.status.as_u16(), self.reason);
-        }
-        let mut told = api::RequestProblem::default();
-        (told.request_id, told.reason, told.code) = (self.id, self.reason, Some(self.code.to_string()));
-        told.status = self.of.map(answer::status_of);
-        let mut response = (self.status, Json(told)).into_response();
-        response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(self.code.as_str()));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
-    }
-}
-
-pub(super) fn answered(answer: Answered<Response>) -> Response {
-    answer.unwrap_or_else(|refused| refused.respond())
-}
-
-/// The same for a request about one request.
-pub(super) fn answered_about(id: &str, answer: Answered<Response>) -> Response {
-    answer.unwrap_or_else(|refused| {
-        let id = RequestId::parse(id).map(|id| id.to_string());
-        Refused { id, ..*refused }.respond()
-    })
 }
 
 impl Instance {
@@ -370,7 +305,6 @@ async fn result(
             }
         };
         Preference::applied(wait, response.headers_mut());
-        forbid_scripts(response.headers_mut());
         Ok(response)
     };
     answered_about(&id, answer.await)
@@ -404,11 +338,13 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
             Some(Some(place)) => Some(place),
             _ => return bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
         };
-        let payload = function.shown(&scope, place.as_ref(), shown).await?;
+        let ShownPayload { payload, is_masked } = function.shown(&scope, place.as_ref(), shown).await?;
         let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);
         let mut response = Response::new(Body::from(payload.into_bytes()));
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        forbid_scripts(response.headers_mut());
+        if is_masked {
+            response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
+        }
         Ok(response)
     };
     answered_about(id, answer.await)
@@ -483,6 +419,38 @@ async fn redrive(
         Ok(changed(&id, Status::Running, Some(generation)))
     };
     answered_about(&id, answer.await)
+}
+
+async fn again(
+    State(function): State<Arc<Instance>>,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let answer = async {
+        function.signed(request).await?;
+        let new = match parameters::<Repeating>(query.as_deref())?.id {
+            None => RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"),
+            Some(id) => match RequestId::parse(&id) {
+                Some(id) => id,
+                None => return bad(format!("`id` must be the id of the new request: an id has {}", RequestId::FORM)),
+            },
+        };
+        let (this, scope, begun) = (function.clone(), function.scope_from(&id)?, new.clone());
+        let done = to_its_end(&function, async move { this.again(&scope, begun).await }).await;
+        done.map_err(|refused| {
+            // To ask again, the caller needs the id. The request begins once.
+            let about = if refused.status == StatusCode::SERVICE_UNAVAILABLE { new.to_string() } else { id.clone() };
+            Box::new(Refused { id: RequestId::parse(&about).map(|id| id.to_string()), ..*refused })
+        })?;
+        let mut told = api::RequestChange::default();
+        told.version = api::REQUESTS_VERSION;
+        (told.id, told.status, told.repeats) = (new.to_string(), api::RequestStatus::Running, Some(id.clone()));
+        let mut response = (StatusCode::ACCEPTED, Json(told)).into_response();
+        function.locate(&new, &mut response);
+        Ok(response)
+    };
+    answered(answer.await)
 }
 
 async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {

@@ -38,7 +38,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    fn new(until: Instant) -> Patience {
+    /// A caller that waits until then.
+    pub(crate) fn new(until: Instant) -> Patience {
         Patience {
             until,
             given_up: AtomicBool::new(false),
@@ -188,5 +189,5 @@ fn onward(info: Arc<RequestInfo>, next: Message) -> Arrival {
     let token = Token::new(next.place, next.payload).with_caller(Caller::Left);
     let sent_ms = Some(now_ms());
     let state = EmbeddedState::new();
-    Arrival { info, token, state, branching, earlier: None, sent_ms, invocation: None, attempt: None }
+    Arrival { info, token, state, branching, earlier: None, sent_ms, invocation: None, repeats: None, attempt: None }
 }

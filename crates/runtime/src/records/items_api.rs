@@ -10,10 +10,11 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::forked::{MemberQuery, MemberStatus};
 use http::StatusCode;
 
-use super::api::{Answered, Id, answered_about, bad, number, parameters};
+use super::api::{Id, number, parameters};
 use super::items::{STATUSES, name_of};
 use super::listing::searched;
 use super::parameters::{ListingItems, Showing};
+use super::refused::{Answered, answered_about, bad};
 use super::tagged::with_tag;
 use crate::instance::Instance;
 

@@ -13,11 +13,12 @@ use faasflow_http::now_ms;
 use tokio::time::Instant;
 
 use super::answer;
-use super::api::{Answered, LISTED, MOST_LISTED, answered, bad, flag, number, parameters};
+use super::api::{LISTED, MOST_LISTED, flag, number, parameters};
 use super::filter::{Filter, Text};
 use super::pages::{Among, Asked, Line};
 use super::parameters::Listing;
 use super::progress::NotFound;
+use super::refused::{Answered, answered, bad};
 use super::search::Wanted;
 use crate::instance::Instance;
 
@@ -67,6 +68,15 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
         Err(error) => return bad(faasflow_core::chain(&error)),
     };
     let among = match (&given.key, &given.search) {
+        _ if given.repeats.is_some() => {
+            if given.key.is_some() || given.search.is_some() {
+                return bad("`repeats` excludes `key` and `search`: it finds the requests that repeat one request");
+            }
+            match given.repeats.as_deref().and_then(RequestId::parse) {
+                Some(original) => Among::Repeating(original),
+                None => return bad(format!("`repeats` must be a request id: an id has {}", RequestId::FORM)),
+            }
+        }
         (Some(_), Some(_)) => {
             return bad("`key` and `search` exclude each other: `search` finds search keys as well");
         }

@@ -20,6 +20,10 @@ pub(super) enum NotDone {
     NoPhase(String),
     /// The request has no such payload.
     NotThere(String),
+    /// What was asked for is wrong.
+    Bad(String),
+    /// The request that was to begin is refused.
+    Refused(StatusCode, Code, String),
     Outage(Outage),
     NotPosted(NotPosted),
 }
@@ -63,8 +67,9 @@ impl NotDone {
             NotDone::NotPossible(status, why) => {
                 (StatusCode::CONFLICT, code::NOT_POSSIBLE, format!("the request is `{status}`: {why}"))
             }
-            NotDone::NoPhase(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
+            NotDone::NoPhase(why) | NotDone::Bad(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
             NotDone::NotThere(why) => (StatusCode::NOT_FOUND, code::BAD_API_REQUEST, why.clone()),
+            NotDone::Refused(status, code, reason) => (*status, *code, reason.clone()),
             NotDone::Outage(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage.code, outage.reason.clone()),
             NotDone::NotPosted(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, error.outage.code, format!("{error}; ask again to go on"))
@@ -78,7 +83,12 @@ impl NotDone {
             NotDone::NotFound(NotFound::Store(error)) => Some(chain(error)),
             NotDone::Outage(outage) => Some(outage.detail.clone()),
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
-            NotDone::NotFound(_) | NotDone::NotPossible(..) | NotDone::NoPhase(_) | NotDone::NotThere(_) => None,
+            NotDone::NotFound(_)
+            | NotDone::NotPossible(..)
+            | NotDone::NoPhase(_)
+            | NotDone::NotThere(_)
+            | NotDone::Bad(_)
+            | NotDone::Refused(..) => None,
         }
     }
 }

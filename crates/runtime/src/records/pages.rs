@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use faasflow_admin as api;
+use faasflow_core::RequestId;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{KeyedRequest, ListPosition, ListQuery, Listed, StateError, StateManager as _};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -43,6 +44,8 @@ pub(super) enum Among<'a> {
     All,
     /// Those with this search key.
     Keyed(&'a str),
+    /// Those that repeat this request.
+    Repeating(RequestId),
     /// Those in which a text is found.
     Searched(Wanted<'a>),
 }
@@ -84,6 +87,7 @@ impl Instance {
         let limit = asked.query.limit;
         let keyed = match &asked.among {
             Among::Keyed(key) => Some(self.keyed(manager, key).await?),
+            Among::Repeating(original) => Some(self.repeats(manager, original).await?),
             _ => None,
         };
         let (mut lines, mut exact_to) = (Vec::new(), asked.exact_to.clone());
@@ -203,7 +207,7 @@ impl Instance {
         let found = match &asked.among {
             Among::Searched(wanted) => self.matches(manager, wanted, lines).await?,
             Among::Keyed(key) => vec![Some(found_by(api::FoundBy::Key, key)); lines.len()],
-            Among::All => vec![None; lines.len()],
+            Among::All | Among::Repeating(_) => vec![None; lines.len()],
         };
         let ends = match asked.filter.is_empty() {
             true => Vec::new(),

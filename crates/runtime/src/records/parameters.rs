@@ -35,6 +35,7 @@ pub(super) struct Listing {
     pub(super) since: Option<String>,
     pub(super) key: Option<String>,
     pub(super) search: Option<String>,
+    pub(super) repeats: Option<String>,
     pub(super) at: Option<String>,
     pub(super) retrying: Option<String>,
     pub(super) idle: Option<String>,
@@ -49,6 +50,13 @@ pub(super) struct Listing {
 #[serde(deny_unknown_fields)]
 pub(super) struct Redriving {
     pub(super) from: Option<String>,
+}
+
+/// The parameters of a request that is run again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repeating {
+    pub(super) id: Option<String>,
 }
 
 /// The parameters of a recovery.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use faasflow_core::definition::masked_text;
+use faasflow_core::definition::{HIDDEN, SECRET, masked_text};
 use faasflow_core::envelope::Carried;
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::handler::BoxFuture;
@@ -38,6 +39,13 @@ pub(super) enum Shown {
     Answer,
 }
 
+/// A payload as it is shown to people.
+pub(super) struct ShownPayload {
+    pub(super) payload: Payload,
+    /// Whether values of secret fields are left out of it.
+    pub(super) is_masked: bool,
+}
+
 /// What became of a member, as it is shown.
 #[derive(Default, Serialize)]
 struct ToldMember {
@@ -60,6 +68,8 @@ struct Shelves<'a> {
     manager: &'a RetryingState,
     scope: &'a Scope,
     info: Arc<RequestInfo>,
+    /// Whether values of secret fields were left out.
+    is_masked: AtomicBool,
 }
 
 impl Instance {
@@ -70,18 +80,22 @@ impl Instance {
         scope: &'a Scope,
         place: Option<&'a Place>,
         shown: Shown,
-    ) -> BoxFuture<'a, Result<Payload, NotDone>> {
+    ) -> BoxFuture<'a, Result<ShownPayload, NotDone>> {
         Box::pin(self.show(scope, place, shown))
     }
 
-    async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<Payload, NotDone> {
+    async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<ShownPayload, NotDone> {
         let manager = self.records(self.time_to_answer().state_in_steps());
         let opened = self.opened(&manager, scope).await?;
         if manager.is_expired(scope).await? {
             return Err(NotFound::Expired.into());
         }
-        let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info };
-        let Some(place) = place else { return shelves.fetch(opened.first.payload).await };
+        let is_masked = AtomicBool::new(false);
+        let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info, is_masked };
+        let Some(place) = place else {
+            let payload = shelves.fetch(opened.first.payload).await?;
+            return Ok(ShownPayload { payload, is_masked: shelves.has_masked() });
+        };
         let route = opened.begun.route(&self.flow);
         let mut found = HashMap::new();
         let (input, record) = loop {
@@ -103,7 +117,7 @@ impl Instance {
                 }
             }
         };
-        match shown {
+        let payload = match shown {
             Shown::Input => shelves.input(route, place, input).await,
             Shown::Output => match record {
                 Some(record) if record.ended != Ended::Failed => shelves.fetch(record.output).await,
@@ -120,7 +134,7 @@ impl Instance {
                             _ => shelves.taken(opened.first.payload).await?,
                         };
                         let values = self.flow.secrets().values(&sent);
-                        Ok(without(&shelves.masked(&answer.body), &values))
+                        Ok(shelves.noting(&answer.body, without(&shelves.masked(&answer.body), &values)))
                     }
                     None => {
                         let why = format!(
@@ -130,8 +144,14 @@ impl Instance {
                     }
                 }
             }
-        }
+        }?;
+        Ok(ShownPayload { payload, is_masked: shelves.has_masked() })
     }
+}
+
+/// How often a payload has the text that is shown instead of a secret value. The author's text may have it too.
+fn count_of_masks(payload: &Payload) -> usize {
+    payload.bytes().windows(SECRET.len()).filter(|part| *part == SECRET.as_bytes()).count()
 }
 
 /// A payload without these values, where it is text.
@@ -164,7 +184,19 @@ impl Shelves<'_> {
 
     /// Without the values of the flow's secret fields.
     fn masked(&self, payload: &Payload) -> Payload {
-        self.instance.flow.secrets().shown(payload)
+        self.noting(payload, self.instance.flow.secrets().shown(payload))
+    }
+
+    /// Notes whether a payload is not shown as it is.
+    fn noting(&self, payload: &Payload, shown: Payload) -> Payload {
+        let is_hidden = shown.bytes() == HIDDEN.as_bytes() && payload.bytes() != HIDDEN.as_bytes();
+        let is_less = is_hidden || count_of_masks(&shown) > count_of_masks(payload);
+        self.is_masked.fetch_or(is_less, Ordering::Relaxed);
+        shown
+    }
+
+    fn has_masked(&self) -> bool {
+        self.is_masked.load(Ordering::Relaxed)
     }
 
     async fn input(&self, route: Route<'_>, place: &Place, input: Input) -> Result<Payload, NotDone> {

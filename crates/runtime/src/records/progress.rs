@@ -30,6 +30,8 @@ pub(super) struct Remembered {
     pub(super) began_ms: u64,
     /// Whether its caller waited for its end.
     pub(super) caller_waits: bool,
+    /// The id of the request that it repeats.
+    pub(super) repeats: Option<String>,
     pub(super) progress: Progress,
     /// Its search keys.
     pub(super) keys: Vec<String>,
@@ -45,6 +47,8 @@ pub(super) struct Opened {
     shape: String,
     pub(super) began_ms: u64,
     caller_waits: bool,
+    /// The id of the request that it repeats.
+    repeats: Option<String>,
     /// Its search keys.
     keys: Vec<String>,
     /// The value of what was decided about it.
@@ -100,8 +104,8 @@ impl Opened {
     }
 
     pub(super) fn remembered(self, progress: Progress) -> Remembered {
-        let Opened { info, begun, shape, began_ms, caller_waits, keys, first, .. } = self;
-        Remembered { info, begun, shape, began_ms, caller_waits, progress, keys, first }
+        let Opened { info, begun, shape, began_ms, caller_waits, repeats, keys, first, .. } = self;
+        Remembered { info, begun, shape, began_ms, caller_waits, repeats, progress, keys, first }
     }
 }
 
@@ -185,7 +189,19 @@ impl Instance {
         let start = begun_with.route(&self.flow).plan().start().in_generation(decided.generation());
         let first = Message { remembered: true, ..Message::fresh(start, envelope.payload, Caller::Left) };
         let (info, began_ms, caller_waits) = (envelope.request, begun.at_ms, begun.caller_waits);
-        let (begun, keys, has_changed) = (begun_with, search_keys, decided.shape.is_some());
-        Ok(Opened { info, begun, shape, began_ms, caller_waits, keys, control, first, has_changed })
+        let has_changed = decided.shape.is_some();
+        let (repeats, keys) = (begun.repeats, search_keys);
+        Ok(Opened {
+            info,
+            begun: begun_with,
+            shape,
+            began_ms,
+            caller_waits,
+            repeats,
+            keys,
+            control,
+            first,
+            has_changed,
+        })
     }
 }

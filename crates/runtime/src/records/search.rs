@@ -9,7 +9,7 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Begun, decode_labels};
 use faasflow_core::state::{
     Key, KeyedRequest, ListPosition, ListQuery, Listed, Scope, SearchTerms, StateError, StateManager as _, Status,
-    requests_with_key,
+    repeats_of, requests_with_key,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
@@ -50,6 +50,15 @@ impl Instance {
     /// The requests with this search key.
     pub(super) async fn keyed(&self, manager: &RetryingState, key: &str) -> Result<Vec<KeyedRequest>, StateError> {
         requests_with_key(manager, &self.name, key).await
+    }
+
+    /// The requests that repeat this one.
+    pub(super) async fn repeats(
+        &self,
+        manager: &RetryingState,
+        original: &RequestId,
+    ) -> Result<Vec<KeyedRequest>, StateError> {
+        repeats_of(manager, &self.name, original.as_str()).await
     }
 
     /// The requests with exactly this id or search key.

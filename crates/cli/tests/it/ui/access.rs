@@ -19,7 +19,8 @@ async fn only_its_own_pages_change_anything() {
     for headers in allowed {
         assert_eq!(ui.send(Method::POST, path, headers, "").await.status, StatusCode::OK, "{headers:?}");
     }
-    let refused: [&[(&str, &str)]; 6] = [
+    let refused: [&[(&str, &str)]; 7] = [
+        &[("sec-fetch-site", "cross-site")],
         &[own],
         &[own, (TOKEN, "0000")],
         &[own, known, (TOKEN, "0000")],
@@ -77,4 +78,24 @@ async fn only_what_the_pages_need_is_passed_on() {
         );
         assert!(got.header(super::CODE).is_some(), "{method} {path}: {got:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_but_the_pages_is_executed_by_a_browser() {
+    let gateway = OpenFaas::listen().await;
+    let ui = Ui::start(&gateway.url(), &["--key", KEY]);
+    for route in faasflow_admin::ROUTES {
+        let method = Method::from_bytes(route.method.as_bytes()).unwrap();
+        for flow in ["upload", "absent"] {
+            let path = route.path.replace("{flow}", flow).replace("{name}", flow).replace("{id}", "1");
+            for host in [ui.url.trim_start_matches("http://"), "evil.example"] {
+                let got = ui.send(method.clone(), &path, &[("host", host)], "").await;
+                let found = [got.header("x-content-type-options"), got.header("content-security-policy")];
+                let expected = [Some("nosniff"), Some("sandbox; default-src 'none'")];
+                assert_eq!(found, expected, "{method} {path} at {host}: {}", got.status);
+            }
+        }
+    }
+    let page = ui.get("/ui/").await;
+    assert!(page.header("content-security-policy").unwrap().contains("script-src 'self'"));
 }

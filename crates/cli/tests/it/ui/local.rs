@@ -36,7 +36,7 @@ async fn pages_see_everything_of_another_local_gateway() {
     assert_eq!(ui.get("/system/queue/calls?limit=5").await.json(), json!([]));
     assert_eq!(ui.get("/system/queue/dead-letters/7").await.refused(), (404, Some("FF0923")));
     let redriven = ui.change(Method::POST, "/system/queue/redrive", r#"{"ids":[7]}"#).await;
-    assert_eq!(redriven.json(), json!({ "redriven": 0 }));
+    assert_eq!(redriven.json(), json!({ "version": 1, "redriven": 0 }));
     let lines = ui.get("/system/logs?request=a&tail=5").await;
     assert_eq!((lines.status, lines.header("x-faasflow-log-dropped")), (StatusCode::OK, Some("")));
     let stopped = ui.change(Method::POST, "/system/flows/upload/requests/a/stop", "").await;

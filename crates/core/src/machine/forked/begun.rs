@@ -21,6 +21,8 @@ pub struct Begun {
     pub taken_over_ms: Option<u64>,
     /// Whether the delivery that began it was given up, so that it is about to be removed.
     pub is_given_up: bool,
+    /// The id of the request whose input it has, if it repeats one.
+    pub repeats: Option<String>,
     /// The encoded envelope of its first phase, from which it can begin again.
     pub envelope: Bytes,
 }
@@ -37,6 +39,8 @@ struct Header {
     taken_over_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_given_up: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeats: Option<String>,
 }
 
 const VERSION: u32 = 1;
@@ -51,11 +55,19 @@ impl Begun {
     /// The value of the key: a line of JSON, and the envelope.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let Begun { input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up, envelope } =
+        let Begun { input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up, repeats, envelope } =
             self.clone();
         let version = VERSION;
-        let json =
-            encode(&Header { version, input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up });
+        let json = encode(&Header {
+            version,
+            input_sha256,
+            invocation,
+            at_ms,
+            caller_waits,
+            taken_over_ms,
+            is_given_up,
+            repeats,
+        });
         let mut bytes = BytesMut::with_capacity(json.len() + 1 + envelope.len());
         bytes.put(json);
         bytes.put_u8(b'\n');
@@ -68,9 +80,11 @@ impl Begun {
     pub fn decode(value: &Bytes) -> Option<Begun> {
         let end = value.iter().position(|byte| *byte == b'\n')?;
         let header: Header = decode(&value.slice(..end))?;
-        let Header { version, input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up } = header;
+        let Header { version, input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up, repeats } =
+            header;
         let envelope = value.slice(end + 1..);
-        let begun = Begun { input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up, envelope };
+        let begun =
+            Begun { input_sha256, invocation, at_ms, caller_waits, taken_over_ms, is_given_up, repeats, envelope };
         (version == VERSION).then_some(begun)
     }
 }
@@ -89,6 +103,7 @@ mod tests {
             caller_waits: false,
             taken_over_ms: None,
             is_given_up: false,
+            repeats: None,
             envelope: Bytes::from_static(b"FAASFLOW\n"),
         };
         let text = "{\"version\":1,\"input_sha256\":\"ab\",\"invocation\":\"i\",\"at_ms\":7}\nFAASFLOW\n";
@@ -97,6 +112,9 @@ mod tests {
         let waits = Begun { caller_waits: true, ..begun.clone() };
         assert_eq!(waits.encode(), text.replace("7}", "7,\"caller_waits\":true}"));
         assert_eq!(Begun::decode(&waits.encode()), Some(waits));
+        let repeats = Begun { repeats: Some("r".into()), ..begun.clone() };
+        assert_eq!(repeats.encode(), text.replace(":7}", ":7,\"repeats\":\"r\"}"));
+        assert_eq!(Begun::decode(&repeats.encode()), Some(repeats));
         let left = Begun { taken_over_ms: Some(8), is_given_up: true, ..begun };
         let told = text.replace(":7}", ":7,\"taken_over_ms\":8,\"is_given_up\":true}");
         assert_eq!(left.encode(), told);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faasflow_core::{RequestId, duration};
+use faasflow_core::duration;
 use faasflow_http::{NoRoom, Share};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
@@ -19,6 +19,7 @@ use super::excerpt::Excerpt;
 use super::variables::Variables;
 use crate::functions::Function;
 use crate::functions::group::{self, Child, Group};
+use crate::functions::origin::Origin;
 
 /// The largest output of a command, in bytes.
 pub(super) const OUTPUT: usize = 64 << 20;
@@ -29,8 +30,8 @@ pub(super) struct Job {
     pub(super) words: Vec<String>,
     pub(super) variables: Variables,
     pub(super) body: Bytes,
-    /// The request. Everything that the process writes belongs to it.
-    pub(super) request: Option<RequestId>,
+    /// The call. Everything that the process writes belongs to it.
+    pub(super) origin: Option<Origin>,
     pub(super) content_type: Option<HeaderValue>,
     /// How much of its output is kept, in bytes. The rest is read, but takes no memory.
     pub(super) wanted: usize,
@@ -94,7 +95,7 @@ impl Job {
 
     /// Writes a line to the function's log.
     pub(super) fn log(&self, line: String) {
-        self.function.logs.push(self.request.as_ref(), line);
+        self.function.logs.push(self.origin.as_ref(), line);
     }
 
     fn command(&self) -> Command {
@@ -195,7 +196,7 @@ async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationTo
                     }
                 }
             });
-            job.function.logs.read(job.request.as_ref(), heard).await;
+            job.function.logs.read(job.origin.as_ref(), heard).await;
         }
     };
     let finish = async {

@@ -13,7 +13,7 @@ use faasflow_core::headers::ERROR_CODE;
 use faasflow_http::read_body;
 use http::{Request, StatusCode};
 
-use super::flows::{find, harmless};
+use super::flows::find;
 use crate::answer::refusal;
 use crate::http::invoke::Invocations;
 use crate::proxy::Sender;
@@ -36,7 +36,7 @@ pub(super) async fn draw(State(way): State<Arc<Invocations>>, Path(name): Path<S
     };
     if !answer.status().is_success() && answer.headers().contains_key(ERROR_CODE) {
         // The flow says why.
-        return harmless(answer);
+        return answer;
     }
     let is_there = answer.status() == StatusCode::OK;
     let body = read_body(answer.into_body(), LARGEST, WITHIN).await.ok().filter(|_| is_there);

@@ -11,7 +11,6 @@ use faasflow_core::code;
 use faasflow_core::headers::{ERROR_CODE, SIGNATURE, SIGNED_AT};
 use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::signature::{Keys, api_request};
-use faasflow_http::forbid_scripts;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 
@@ -68,7 +67,7 @@ pub(super) async fn forward(
                 // Nothing else tells, if another store remembers the request.
                 way.monitor.request_changed(&function.spec.name, &id, None);
             }
-            harmless(answer)
+            answer
         }
         Err(none) => none.response(name).map(|body| GuardedBody::body(body, token)),
     }
@@ -77,12 +76,6 @@ pub(super) async fn forward(
 /// The id of the request in a path below `/_/requests/`.
 fn request_of(path: &str) -> Option<&str> {
     path.strip_prefix("/_/requests/")?.split('/').next()
-}
-
-/// Keeps browsers from executing an answer of a flow.
-pub(super) fn harmless(mut answer: Response) -> Response {
-    forbid_scripts(answer.headers_mut());
-    answer
 }
 
 /// Finds a flow. Other functions are not asked, because a request would run them.

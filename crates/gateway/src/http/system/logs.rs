@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use faasflow_admin::{self as admin, LOG_DROPPED};
+use faasflow_admin::{self as admin, LOG_DROPPED, LOG_LEFT_OUT};
+use faasflow_core::graph::Place;
 use faasflow_core::{RequestId, code};
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
@@ -39,6 +40,7 @@ pub(crate) struct LogSources {
 pub(super) struct LogQuery {
     name: String,
     request: String,
+    place: String,
     tail: String,
     since: String,
     follow: String,
@@ -58,6 +60,22 @@ impl LogQuery {
                     .ok_or_else(|| format!("`request` is not the id of a request: an id has {}", RequestId::FORM))?,
             ),
         };
+        let place = match self.place.as_str() {
+            "" => None,
+            _ if request.is_none() => {
+                return Err(
+                    "`place` is a place of a request: name the request as well, /system/logs?request=ID&place=1"
+                        .to_owned(),
+                );
+            }
+            text => match Place::parse(text) {
+                Some(place) => Some(place.to_string()),
+                None => {
+                    return Err("`place` is not a place, such as `2` or `1.0/3`: the status of the request lists them"
+                        .to_owned());
+                }
+            },
+        };
         let tail = match self.tail.as_str() {
             "" => 0,
             text => {
@@ -74,7 +92,7 @@ impl LogQuery {
         };
         // 0 means all lines, as on OpenFaaS.
         let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-        Ok(LogFilter { request, since_ms, tail })
+        Ok(LogFilter { request, place, since_ms, tail })
     }
 
     fn follows(&self) -> bool {
@@ -87,6 +105,8 @@ struct LogSelection {
     past: Vec<Arc<LogLine>>,
     follower: Follower,
     dropped: Vec<String>,
+    /// How many earlier lines of a place are not among them.
+    left_out: usize,
 }
 
 pub(super) async fn logs(
@@ -109,6 +129,7 @@ pub(super) async fn logs(
         collect(&sources.journal, &[function], &asked)
     };
     let dropped = HeaderValue::from_str(&selection.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
+    let left_out = asked.place.is_some().then_some(selection.left_out);
     let past = stream::iter(selection.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
     let body = if query.follows() {
         let live = Live { follower: selection.follower, sources, asked, all, until: u64::MAX };
@@ -119,16 +140,21 @@ pub(super) async fn logs(
     };
     let mut response = ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response();
     response.headers_mut().insert(LOG_DROPPED, dropped);
+    if let Some(left_out) = left_out {
+        response.headers_mut().insert(LOG_LEFT_OUT, HeaderValue::from(left_out));
+    }
     response
 }
 
 /// Collects the lines of these functions, in the order in which they came.
 fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> LogSelection {
-    let mut selection = LogSelection { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
+    let mut selection =
+        LogSelection { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new(), left_out: 0 };
     let mut dropped = Vec::new();
     for function in functions {
-        let Past { lines, read, kept_from } = function.logs.past(asked);
+        let Past { lines, left_out, read, kept_from } = function.logs.past(asked);
         selection.past.extend(lines);
+        selection.left_out += left_out;
         selection.follower.add(&function.logs, read);
         dropped.extend(kept_from.map(|from| (function.spec.name.clone(), from)));
     }
@@ -137,7 +163,9 @@ fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) ->
     let first = selection.past.first().map(|line| line.number).filter(|_| asked.request.is_some());
     dropped.retain(|&(_, from)| first.is_none_or(|first| from > first));
     selection.dropped = dropped.into_iter().map(|(name, _)| name).collect();
-    selection.past.drain(..selection.past.len().saturating_sub(asked.tail));
+    let before = selection.past.len().saturating_sub(asked.tail);
+    selection.past.drain(..before);
+    selection.left_out += before;
     selection
 }
 
@@ -185,7 +213,7 @@ fn ndjson(line: &LogLine) -> Bytes {
     entry.instance = line.function.clone();
     entry.name = line.function.clone();
     entry.namespace = NAMESPACE.to_owned();
-    entry.request_id = line.request.as_ref().map(|request| request.as_str().to_owned());
+    entry.request_id = line.request().map(|request| request.as_str().to_owned());
     entry.text = line.text.clone();
     entry.timestamp = rfc3339::format(line.timestamp_ms);
     let mut line = serde_json::to_vec(&entry).expect("texts can be written");

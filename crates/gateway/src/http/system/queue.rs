@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use faasflow_admin::{self as admin, Discarded, Redrive, Redriven};
+use faasflow_admin::{self as admin, Discarded, QUEUE_VERSION, Redrive, Redriven};
 use faasflow_core::code;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
     answer(count.map(|count| {
         let mut converted = Redriven::default();
-        converted.redriven = count;
+        (converted.version, converted.redriven) = (QUEUE_VERSION, count);
         converted
     }))
 }
@@ -92,7 +92,7 @@ pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response 
     };
     answer(queue.discard(&which).await.map(|count| {
         let mut converted = Discarded::default();
-        converted.discarded = count;
+        (converted.version, converted.discarded) = (QUEUE_VERSION, count);
         converted
     }))
 }
@@ -136,6 +136,7 @@ fn summary_to_admin(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
 
 fn letter_to_admin(letter: DeadLetter) -> admin::DeadLetter {
     let mut converted = admin::DeadLetter::default();
+    converted.version = QUEUE_VERSION;
     converted.summary = summary_to_admin(letter.summary);
     converted.target = letter.target;
     converted.headers = letter.headers;

@@ -63,7 +63,11 @@ impl Instance {
 
 impl<'a> Performer<'a> {
     /// Writes down how the request begins, unless it has begun already.
-    pub(super) async fn begin_request(mut self, invocation: &str) -> Result<Start, Stop<'a>> {
+    pub(super) async fn begin_request(
+        mut self,
+        invocation: &str,
+        repeats: Option<&RequestId>,
+    ) -> Result<Start, Stop<'a>> {
         let info = self.execution.context.request().clone();
         let Carried::Inline(payload) = self.message.payload.clone() else {
             unreachable!("the payload of a fresh request is its body");
@@ -87,7 +91,7 @@ impl<'a> Performer<'a> {
                 Some(Some((begun, _))) if !begun.is_given_up => return Ok(Start::Concludes(id_is_taken(&info.id))),
                 None if !is_refused => {
                     let carried = self.carried(&payload).await?;
-                    let value = self.beginning(&carried, &input_sha256, invocation);
+                    let value = self.beginning(&carried, &input_sha256, invocation, repeats);
                     if self.write_begun(&Begun::key(), value.clone(), info.started_ms).await? {
                         return Ok(Start::Begins(carried, value));
                     }
@@ -119,7 +123,7 @@ impl<'a> Performer<'a> {
     }
 
     /// What is written when the request begins.
-    fn beginning(&self, carried: &Carried, input_sha256: &str, invocation: &str) -> Bytes {
+    fn beginning(&self, carried: &Carried, input_sha256: &str, invocation: &str, repeats: Option<&RequestId>) -> Bytes {
         let plan = self.execution.route.plan();
         let branching = branching(plan, self.message);
         let envelope = envelope(self.execution.context, plan, &self.message.place, carried.clone(), branching);
@@ -130,6 +134,7 @@ impl<'a> Performer<'a> {
             caller_waits: self.caller_waits.is_some(),
             taken_over_ms: None,
             is_given_up: false,
+            repeats: repeats.map(ToString::to_string),
             envelope: envelope.encode().to_bytes(),
         };
         begun.encode()
@@ -261,7 +266,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Writes anew how the request began, if that is still what this delivery knows. Returns whether it was.
-    async fn replace_begun(&self, known: &Bytes, new: &Begun) -> Result<bool, StateError> {
+    pub(super) async fn replace_begun(&self, known: &Bytes, new: &Begun) -> Result<bool, StateError> {
         let (manager, key) = (self.manager(), Begun::key());
         match manager.get_versioned(&self.scope, key.as_str()).await? {
             Some((found, version)) if found == *known => {

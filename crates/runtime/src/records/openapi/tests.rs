@@ -16,7 +16,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::parameters::{Listing, ListingItems, Recovering, Redriving, ResultParameters, Showing};
+use super::super::parameters::{Listing, ListingItems, Recovering, Redriving, Repeating, ResultParameters, Showing};
 use crate::function::FlowFunction;
 use crate::testing::{Queue, Shelf, instance};
 
@@ -249,6 +249,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
         ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
         ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
+        ("/_/requests/{id}/again".to_owned(), owned(names_of::<Repeating>())),
         ("/_/recover".to_owned(), owned(names_of::<Recovering>())),
     ]);
     assert_eq!(documented, accepted);
@@ -301,6 +302,8 @@ async fn answers_are_what_the_document_says() {
         let request = request.uri(path.replace("{id}", "order-17")).body(axum::body::Body::empty()).unwrap();
         let answer = function.router().call(request).await.unwrap();
         let (head, body) = answer.into_parts();
+        assert_eq!(head.headers["x-content-type-options"], "nosniff", "{method} {path}");
+        assert_eq!(head.headers["content-security-policy"], "sandbox; default-src 'none'", "{method} {path}");
         let body = body.collect().await.unwrap().to_bytes();
         let documented = resolved(&document, &operation["responses"][head.status.as_str()]);
         let content = names(&documented["content"]);

@@ -1,0 +1,157 @@
+// Runs a request again: with the same input, or with an edited one in the form of its flow.
+
+import * as api from "./api.js";
+import { h, put, putIfNew } from "./dom.js";
+import { bytes, newId } from "./format.js";
+import { button, link } from "./parts.js";
+
+/** The largest input that is put into the form, in bytes. */
+const MOST_TEXT = 20_000;
+/** What stands for the value of a secret field. */
+const SECRET = "[secret]";
+/** How many of the requests that repeat one are listed. */
+const LISTED = 5;
+
+const pathOf = (flow, id) => `/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`;
+
+/** Asks how to run a request again. Resolves to "same", "edited" or "". */
+function choose() {
+  return new Promise((done) => {
+    const dialog = h("dialog", { "aria-labelledby": "again-title" },
+      h("h2", { id: "again-title" }, "Run this request again?"),
+      h("p", {}, "A new request begins with the body, the content type, the headers and the query of this one, as they were recorded. "
+        + "It begins with the definition that is deployed now, and everything is executed anew. Nobody is called back."),
+      h("p", {}, "To change the input first, edit it in the form of the flow."),
+      h("div", { class: "actions" },
+        button("Cancel", () => dialog.close("")),
+        button("Edit the input…", () => dialog.close("edited")),
+        button("With the same input", () => dialog.close("same"), { class: "primary" })));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      done(dialog.returnValue);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/**
+ * A button that runs a request again, and a function that is called with what the flow says about the request. `done` is where the page
+ * says what came of it, and `go` leads to another page.
+ */
+export function again(flow, id, done, go, signal) {
+  // If an answer gets lost, the next click asks with the same id, so that the request begins once.
+  let unanswered = null;
+  let isAsking = false;
+  const run = async () => {
+    if (isAsking) return;
+    const how = await choose();
+    if (signal.aborted || how === "") return;
+    if (how === "edited") {
+      go(`/ui/flows/${encodeURIComponent(flow)}?repeats=${encodeURIComponent(id)}`);
+      return;
+    }
+    isAsking = true;
+    unanswered ??= newId();
+    try {
+      const begun = await api.post(`${api.requestPath(flow, id)}/again?id=${encodeURIComponent(unanswered)}`);
+      unanswered = null;
+      put(done, h("p", {}, "It runs again as ", link(pathOf(flow, begun.id), begun.id), "."));
+      await origins.look();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!api.isAway(error) && error.status !== 503) unanswered = null;
+      put(done, h("p", { class: "bad" }, error.status === 404 && error.code === null
+        ? "This flow was built with a version of Faasflow that cannot run requests again." : api.told(error)));
+    } finally {
+      isAsking = false;
+    }
+  };
+  const start = button("Run again…", run);
+  const origins = related(flow, id, signal);
+  return [start, origins];
+}
+
+/** What a request repeats, and what repeats it. */
+function related(flow, id, signal) {
+  const element = h("p", { class: "quiet", hidden: true });
+  let original;
+  let repeats = [];
+  let isMore = false;
+  const show = () => {
+    element.hidden = original === undefined && repeats.length === 0;
+    putIfNew(element, [original, repeats, isMore], () => [
+      original === undefined ? null : ["It repeats ", link(pathOf(flow, original), original), ". "],
+      repeats.length === 0 ? null : ["It was run again as ",
+        repeats.map((one, index) => [index > 0 ? ", " : "", link(pathOf(flow, one), one)]), isMore ? ", and more often before" : "", "."],
+    ]);
+  };
+  const look = async () => {
+    try {
+      const query = new URLSearchParams({ repeats: id, limit: LISTED });
+      const found = await api.get(`${api.flowPath(flow)}/requests?${query}`, signal);
+      [repeats, isMore] = [found.requests.map((one) => one.id), found.cursor !== undefined];
+      show();
+    } catch {
+      // A flow of an older version does not know. The page says less.
+    }
+  };
+  look();
+  return { element, look, bring: (request) => { original = request.repeats; show(); } };
+}
+
+/**
+ * Fills the form of a flow with the input of a request. Returns what the form says about it, what the requests that it starts say about
+ * themselves, and why they may not be started yet.
+ */
+export function editing(flow, id, fill, signal) {
+  const note = h("p", { class: "note" }, "Loading the input of ", link(pathOf(flow, id), id), "…");
+  let isMasked = false;
+  const say = (...words) => {
+    tell(...words);
+    note.closest("details")?.scrollIntoView({ block: "start" });
+  };
+  const tell = (...words) => put(note, "This runs ", link(pathOf(flow, id), id), " again with an edited input. ", ...words,
+    " Its query and its headers are not shown, so type those that are needed.");
+  (async () => {
+    try {
+      const answer = await api.ask(`${api.requestPath(flow, id)}/input`, signal);
+      isMasked = answer.headers.get("X-Faasflow-Masked") === "true";
+      const type = answer.headers.get("Content-Type") ?? "";
+      const length = Number(answer.headers.get("Content-Length") ?? 0);
+      if (length > MOST_TEXT) {
+        await answer.body?.cancel();
+        say(`The input has ${bytes(length)}, which is too much for this form: choose a file as the body.`);
+        return;
+      }
+      const content = new Uint8Array(await answer.arrayBuffer());
+      let text = null;
+      try {
+        text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
+      } catch {
+        // It is not text.
+      }
+      if (text === null || content.length > MOST_TEXT || text.includes("\r")) {
+        say(text === null ? "The input is not text: choose a file as the body."
+          : "A form would not keep this input as it is: choose a file as the body.");
+        return;
+      }
+      if (isMasked && !text.includes(SECRET)) {
+        isMasked = false;
+        say("The input is not shown, because the flow has secret fields and the input is not JSON: type it.");
+        return;
+      }
+      fill(text, type);
+      say(isMasked ? `Values of secret fields are shown as ${SECRET}: type them.` : "");
+    } catch (error) {
+      if (error.name !== "AbortError") say(`The input cannot be shown: ${api.told(error)}.`);
+    }
+  })();
+  return {
+    note,
+    headers: [["X-Faasflow-Repeats", id]],
+    /** Why this body cannot be sent; `null` if it can. */
+    fault: (body) => (isMasked && body.includes(SECRET)
+      ? `The body still has ${SECRET} where the value of a secret field belongs: type the value.` : null),
+  };
+}

@@ -1,0 +1,62 @@
+//! Runs a request again, as a new one with the same input.
+
+use std::sync::Arc;
+
+use faasflow_core::machine::Outage;
+use faasflow_core::state::{Scope, StateManager as _};
+use faasflow_core::{RequestId, RequestInfo};
+use faasflow_http::{ReadBodyError, now_ms};
+use http::{HeaderMap, StatusCode};
+
+use super::not_done::NotDone;
+use super::progress::NotFound;
+use crate::delivery::NotRepeated;
+use crate::forward::NoPayload;
+use crate::instance::Instance;
+use crate::observers::Observers;
+use crate::trace::incoming;
+
+impl Instance {
+    /// Starts a request with this id and the input of the request of this scope: its body, its content type, its headers and its
+    /// query. It begins with the deployed definition, and nobody is called back.
+    pub(super) async fn again(&self, scope: &Scope, id: RequestId) -> Result<(), NotDone> {
+        let deadline = self.time_to_answer();
+        let manager = self.records(deadline.state_in_steps());
+        let opened = self.opened(&manager, scope).await?;
+        if manager.is_expired(scope).await? {
+            return Err(NotFound::Expired.into());
+        }
+        let original = opened.info.id.clone();
+        if original == id {
+            let why = format!("`id` must be the id of the new request, and `{id}` is that of the request to repeat");
+            return Err(NotDone::Bad(why));
+        }
+        let _admitted = self.budget.admit().map_err(|full| {
+            let error = ReadBodyError::from(full);
+            NotDone::Refused(StatusCode::SERVICE_UNAVAILABLE, error.code(), format!("{error}; try again later"))
+        })?;
+        let observers = Observers::for_request(original.clone(), &self.metrics);
+        let payload = match self.take(opened.first.payload, &opened.info, Some(&manager), &observers).await {
+            Ok(payload) => payload,
+            Err(NoPayload::Unfit(_)) => {
+                let why = "the input of the request is no longer kept; send the request again from where it came from";
+                return Err(NotDone::NotThere(why.to_owned()));
+            }
+            Err(NoPayload::Outage(outage)) => return Err(NotDone::Outage(outage)),
+            Err(NoPayload::Failed(error)) => {
+                return Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}"))));
+            }
+        };
+        let info = RequestInfo {
+            id,
+            callback_url: None,
+            trace: incoming(&HeaderMap::new(), &self.config.sampling),
+            started_ms: now_ms(),
+            ..(*opened.info).clone()
+        };
+        self.repeat(Arc::new(info), payload, &original, &deadline).await.map_err(|error| match error {
+            NotRepeated::Refused(status, code, reason) => NotDone::Refused(status, code, reason),
+            NotRepeated::Outage(outage) => NotDone::Outage(outage),
+        })
+    }
+}
