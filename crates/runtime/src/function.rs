@@ -157,6 +157,7 @@ impl FlowFunction {
             .fallback(async |State(function): State<FlowFunction>, request: Request| function.receive(request).await)
             .with_state(self.clone())
             .merge(crate::records::routes(self.0.clone()))
+            .merge(crate::records::list_routes(self.0.clone()))
             .method_not_allowed_fallback(crate::records::method_not_allowed)
     }
 

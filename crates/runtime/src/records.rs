@@ -6,6 +6,7 @@
 mod answer;
 mod api;
 mod control;
+mod cursor;
 mod ended;
 mod ends;
 mod filter;
@@ -32,6 +33,7 @@ mod waiting;
 pub(crate) use api::{method_not_allowed, routes};
 pub(crate) use control::decide;
 pub(crate) use inline::Patience;
+pub(crate) use listing::routes as list_routes;
 pub(crate) use post::branching;
 pub(crate) use prefer::Preference;
 pub(crate) use unwritten::{NotWritten, Unwritten, WRITE_AFTER};
