@@ -159,6 +159,7 @@ impl FlowFunction {
             .with_state(self.clone())
             .merge(crate::records::routes(self.0.clone()))
             .merge(crate::records::item_routes(self.0.clone()))
+            .merge(crate::records::list_routes(self.0.clone()))
             .method_not_allowed_fallback(crate::records::method_not_allowed)
             .layer(from_fn(harmless))
     }

@@ -111,7 +111,7 @@ export function page(main, { signal }) {
   const first = loading();
   put(main, h("h1", {}, "Requests"),
     h("div", { class: "filters" }, flowOf, statusOf, sinceOf, idleOf,
-      text("at", "Place: step, branch or label", "Place"), text("reason", "Reason or its code", "Reason"),
+      text("at", "Step, branch or label", "Place"), text("reason", "Reason or its code", "Reason"),
       text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying")),
     h("div", { class: "actions" }, redrive, stop, redriveAll, stopAll, chosenNote),
     progress, newer, first, element, note, h("div", { class: "actions" }, more, further));

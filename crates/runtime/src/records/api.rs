@@ -14,7 +14,7 @@ use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::Redrive;
 use faasflow_core::signature::{SignatureError, api_request, is_signed_now};
-use faasflow_core::state::{Scope, Status};
+use faasflow_core::state::{ListPosition, Scope, Status};
 use faasflow_core::{RequestId, duration, headers};
 use faasflow_http::{ReadBodyError, now_ms, read_body};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -23,8 +23,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::answer;
+use super::cursor::{NOT_A_CURSOR, cursor, positions};
 use super::ended::NOT_SHOWN;
-use super::listing::{cursor, position};
 use super::not_done::NotDone;
 use super::parameters::{Recovering, Redriving, Repeating, ResultParameters, Showing};
 use super::payloads::{Shown, ShownPayload};
@@ -33,7 +34,6 @@ use super::progress::{NotFound, Remembered};
 use super::recover::Stalled;
 use super::refused::{Answered, Refused, answered, answered_about, bad, refused};
 use super::tagged::tagged;
-use super::{answer, listing};
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::delivery::respond;
@@ -55,7 +55,6 @@ const MOST_BODY: u64 = 64 << 10;
 pub(crate) fn routes(function: Arc<Instance>) -> Router {
     Router::new()
         .route("/_/openapi.json", get(openapi))
-        .route("/_/requests", get(listing::list))
         .route("/_/requests/{id}", get(status))
         .route("/_/requests/{id}/result", get(result))
         .route("/_/requests/{id}/input", get(input))
@@ -453,6 +452,14 @@ async fn again(
     answered(answer.await)
 }
 
+/// The position of the cursor of a recovery.
+fn position_of(text: &str) -> Answered<ListPosition> {
+    match positions(text) {
+        Some((position, None)) => Ok(position),
+        _ => bad(NOT_A_CURSOR),
+    }
+}
+
 async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request<Body>) -> Response {
     let answer = async {
         function.signed(request).await?;
@@ -464,7 +471,7 @@ async fn recover(State(function): State<Arc<Instance>>, RawQuery(query): RawQuer
         };
         let force = flag("force", asked.force.as_deref())?;
         let limit = number("limit", asked.limit.as_deref(), LOOKED_AT, MOST_LOOKED_AT)?;
-        let after = asked.cursor.as_deref().map(position).transpose()?;
+        let after = asked.cursor.as_deref().map(position_of).transpose()?;
         let stalled = Stalled { force, ..Stalled::new(older) };
         let recovered = function.recover(stalled, limit, after, &function.time_to_answer()).await;
         let (mut told, after) = recovered.map_err(NotFound::Store)?;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use faasflow_admin as api;
 use faasflow_core::state::{ListPosition, ListQuery, MAX_SEARCH_KEY, Status, search_key};
 use faasflow_core::{RequestId, duration};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::answer;
 use super::api::{LISTED, MOST_LISTED, flag, number, parameters};
+use super::cursor::{NOT_A_CURSOR, cursor, positions};
 use super::filter::{Filter, Text};
 use super::pages::{Among, Asked, Line};
 use super::parameters::Listing;
@@ -25,11 +27,12 @@ use crate::instance::Instance;
 /// How long a page looks at requests. People wait for it, and the next page goes on.
 const SOON: Duration = Duration::from_secs(2);
 
-pub(super) async fn list(
-    State(function): State<Arc<Instance>>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
+/// The route.
+pub(crate) fn routes(function: Arc<Instance>) -> Router {
+    Router::new().route("/_/requests", get(list)).with_state(function)
+}
+
+async fn list(State(function): State<Arc<Instance>>, RawQuery(query): RawQuery, request: Request) -> Response {
     let answer = async {
         function.signed(request).await?;
         let given: Listing = parameters(query.as_deref())?;
@@ -85,7 +88,7 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
         (None, None) => Among::All,
     };
     let filter = filter(given, status)?;
-    let (after, exact_to) = match given.cursor.as_deref().map(two_positions).transpose()? {
+    let (after, exact_to) = match given.cursor.as_deref().map(positions_of).transpose()? {
         Some((after, exact_to)) => (Some(after), exact_to),
         None => (None, None),
     };
@@ -128,6 +131,11 @@ pub(super) fn searched<'a>(name: &str, text: &'a str) -> Answered<&'a str> {
     }
 }
 
+/// The positions of a cursor.
+fn positions_of(text: &str) -> Answered<(ListPosition, Option<ListPosition>)> {
+    positions(text).map_or_else(|| bad(NOT_A_CURSOR), Ok)
+}
+
 /// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
 /// itself.
 fn since(text: Option<&str>) -> Answered<u64> {
@@ -139,37 +147,4 @@ fn since(text: Option<&str>) -> Answered<u64> {
         Ok(since) => Ok(now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
         Err(_) => bad("`since` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"),
     }
-}
-
-/// A position as a cursor.
-pub(super) fn cursor(position: &ListPosition) -> String {
-    format!("{}~{}", position.started_ms, position.request)
-}
-
-/// The position of a cursor.
-pub(super) fn position(text: &str) -> Answered<ListPosition> {
-    match two_positions(text)? {
-        (position, None) => Ok(position),
-        _ => not_a_cursor(),
-    }
-}
-
-/// The position of a cursor, and the second one that the cursor of a search may have.
-fn two_positions(text: &str) -> Answered<(ListPosition, Option<ListPosition>)> {
-    let parsed = |started_ms: &str, request: &str| {
-        Some(ListPosition { started_ms: started_ms.parse().ok()?, request: RequestId::parse(request)?.to_string() })
-    };
-    let parts: Vec<&str> = text.split('~').collect();
-    let positions = match parts[..] {
-        [started_ms, request] => parsed(started_ms, request).map(|after| (after, None)),
-        [started_ms, request, exact_ms, exact] => {
-            parsed(started_ms, request).zip(parsed(exact_ms, exact)).map(|(after, exact_to)| (after, Some(exact_to)))
-        }
-        _ => None,
-    };
-    positions.map_or_else(not_a_cursor, Ok)
-}
-
-fn not_a_cursor<T>() -> Answered<T> {
-    bad("`cursor` must be the `cursor` of an earlier answer")
 }
