@@ -25,7 +25,7 @@ export function timeline(opened, choose, insideOf) {
     const now = request.ended_ms ?? Date.now();
     // Failed ones first if there are too many to show them all.
     const places = request.places.length <= SHOWN ? request.places
-      : [...request.places].sort((one, other) => Number(other.status === "failed") - Number(one.status === "failed")).slice(0, SHOWN);
+      : [...request.places].sort((one, other) => Number(hasFailed(other)) - Number(hasFailed(one))).slice(0, SHOWN);
     const all = new Map(places.map((place) => [place.place, partsOf(place, request, now, calls)]));
     const parts = [...all.values()].flat();
     const from = Math.min(request.started_ms, ...parts.map((part) => part.from));
@@ -54,12 +54,14 @@ export function timeline(opened, choose, insideOf) {
   return [element, update];
 }
 
+const hasFailed = (place) => ["failed", "replied"].includes(place.status);
+
 /** How many members of a place have failed that are not among the places, because the status lists only some of them. */
 function unlistedFailures(place, places) {
   const depth = place.path.length;
   const isOf = (other) => other.path.length > depth && place.path.every((name, index) => other.path[index] === name);
   const after = places.slice(places.indexOf(place) + 1);
-  const failed = new Set(after.filter((other) => isOf(other) && other.status === "failed").map((other) => other.path[depth]));
+  const failed = new Set(after.filter((other) => isOf(other) && hasFailed(other)).map((other) => other.path[depth]));
   return Math.max(0, (place.members?.failed ?? 0) - failed.size);
 }
 
@@ -189,4 +191,4 @@ function make(place, opened, choose, insideOf) {
 
 /** What there is to say about a part of a bar in a list. */
 export const partInWords = ({ kind, from, to, title }) =>
-  `${exact(from)}: ${title || (kind === "failed" ? "failed" : "executed")}, ${duration(to - from)}`;
+  `${exact(from)}: ${title || (["failed", "replied"].includes(kind) ? "failed" : "executed")}, ${duration(to - from)}`;

@@ -1,6 +1,7 @@
 //! The files of the pages, which are a part of the program.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::LazyLock;
 
 /// A file that browsers get.
 pub(crate) struct Asset {
@@ -26,12 +27,18 @@ macro_rules! assets {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The shell, which is the same for each page. Its script looks at the URL.
-const SHELL: Asset = Asset {
-    path: "index.html",
-    content_type: "text/html; charset=utf-8",
-    bytes: include_bytes!("../assets/index.html"),
-};
+/// The shell, which is the same for each page. Its script looks at the URL. It names every script, so that a browser asks for all of them
+/// at once, and not for each after it has read the one that imports it.
+static SHELL: LazyLock<Asset> = LazyLock::new(|| {
+    let scripts = ASSETS.iter().filter(|asset| asset.content_type == SCRIPT);
+    let link = |script: &Asset| format!("<link rel=\"modulepreload\" href=\"/ui/assets/{}\">\n", script.path);
+    let links: String = scripts.map(link).collect();
+    let html = include_str!("../assets/index.html").replace(SCRIPTS, &links);
+    Asset { path: "index.html", content_type: "text/html; charset=utf-8", bytes: html.into_bytes().leak() }
+});
+
+/// Where the shell names the scripts.
+const SCRIPTS: &str = "<!-- scripts -->\n";
 
 /// The files below `/ui/assets/`.
 pub(crate) const ASSETS: &[Asset] = assets! {
@@ -70,11 +77,11 @@ pub(crate) fn find(path: &str) -> Option<&'static Asset> {
         words[..],
         [""] | ["requests"] | ["queue"] | ["queue", "dead-letters", _] | ["flows", _] | ["flows", _, "requests", _]
     );
-    is_page.then_some(&SHELL)
+    is_page.then(|| &*SHELL)
 }
 
 /// Every file.
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = &'static Asset> {
-    ASSETS.iter().chain([&SHELL])
+    ASSETS.iter().chain([&*SHELL])
 }

@@ -38,6 +38,21 @@ async fn each_page_gets_the_shell_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn the_shell_names_each_script_once() {
+    let response = ask("/ui/", None).await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let shell = String::from_utf8(bytes.to_vec()).unwrap();
+    let scripts: Vec<_> = assets::ASSETS.iter().filter(|asset| asset.path.ends_with(".js")).collect();
+    assert_eq!(shell.matches("rel=\"modulepreload\"").count(), scripts.len(), "{shell}");
+    for script in scripts {
+        let link = format!("<link rel=\"modulepreload\" href=\"/ui/assets/{}\">", script.path);
+        assert_eq!(shell.matches(&link).count(), 1, "{link}: {shell}");
+    }
+    // The styles are needed first.
+    assert!(shell.find("style.css") < shell.find("modulepreload"), "{shell}");
+}
+
+#[tokio::test]
 async fn every_answer_forbids_what_pages_do_not_need() {
     for path in ["", "assets/main.js", "assets/absent.js"] {
         let response = ask(&format!("/ui/{path}"), None).await;
