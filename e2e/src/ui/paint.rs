@@ -5,7 +5,7 @@ use super::stand::Stand;
 use crate::suite::expect;
 
 /// How often each page is opened. Medians are printed.
-const TIMES: usize = 7;
+const TIMES: usize = 3;
 
 /// What is measured, in milliseconds since the browser began to open the page: when the page, its styles and its last script were there, and
 /// when something was painted first.
