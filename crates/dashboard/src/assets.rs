@@ -34,7 +34,16 @@ static SHELL: LazyLock<Asset> = LazyLock::new(|| {
     let link = |script: &Asset| format!("<link rel=\"modulepreload\" href=\"/ui/assets/{}\">\n", script.path);
     let links: String = scripts.map(link).collect();
     let html = include_str!("../assets/index.html").replace(SCRIPTS, &links);
+    let html = html.replace("/ui/assets/", &format!("/ui/assets/{}/", *VERSION));
     Asset { path: "index.html", content_type: "text/html; charset=utf-8", bytes: html.into_bytes().leak() }
+});
+
+/// Names all files as they are now. It is a part of the paths in the shell, and scripts import each other from the same folder, so a browser
+/// need not ask for these files again.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut hasher = DefaultHasher::new();
+    ASSETS.iter().for_each(|asset| (asset.path, asset.bytes).hash(&mut hasher));
+    format!("{:016x}", hasher.finish())
 });
 
 /// Where the shell names the scripts.
@@ -67,17 +76,29 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "pages/letter.js": SCRIPT,
 };
 
+/// How long a browser may keep a file without asking whether it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Not at all.
+    Ask,
+    /// For ever: the path changes with the file.
+    Forever,
+}
+
 /// What is at this path below `/ui/`: a file, or the shell at the path of a page.
-pub(crate) fn find(path: &str) -> Option<&'static Asset> {
+pub(crate) fn find(path: &str) -> Option<(&'static Asset, Keep)> {
     if let Some(file) = path.strip_prefix("assets/") {
-        return ASSETS.iter().find(|asset| asset.path == file);
+        let versioned = file.strip_prefix(VERSION.as_str()).and_then(|file| file.strip_prefix('/'));
+        let keep = if versioned.is_some() { Keep::Forever } else { Keep::Ask };
+        let file = versioned.unwrap_or(file);
+        return ASSETS.iter().find(|asset| asset.path == file).map(|asset| (asset, keep));
     }
     let words: Vec<&str> = path.split('/').collect();
     let is_page = matches!(
         words[..],
         [""] | ["requests"] | ["queue"] | ["queue", "dead-letters", _] | ["flows", _] | ["flows", _, "requests", _]
     );
-    is_page.then(|| &*SHELL)
+    is_page.then(|| (&*SHELL, Keep::Ask))
 }
 
 /// Every file.
