@@ -3,15 +3,20 @@
 mod again;
 mod browser;
 mod checks;
+mod crowd;
 mod elsewhere;
 mod find;
+mod held;
 mod hostile;
 mod live;
 mod members;
+mod paint;
+mod photos;
 mod stand;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -43,14 +48,17 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     let browser = Arc::new(Browser::start(&chromium, folder.path()).await?);
     let tab = browser.tab().await?;
     let visit = checks::Visit { stand, browser, tab, pictures: pictures.clone(), axe: axe.map(Arc::new) };
-    checks::run(&suite, visit).await;
+    checks::run(&suite, visit.clone()).await;
+    if let Err(why) = photos::run(&suite, &visit).await {
+        suite.note("the demo's flows are built and started", Err(why), Duration::ZERO);
+    }
     println!("\nThe pictures are in {}", pictures.display());
     Ok(())
 }
 
 /// An empty folder for the pictures of this run.
 fn pictures() -> Result<PathBuf, String> {
-    let folder = tools::folder()?.with_file_name("e2e").join("ui");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e/ui");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)

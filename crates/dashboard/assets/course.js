@@ -66,4 +66,4 @@ export function partsOf(place, request, now, calls) {
 
 /** What there is to say about a part of a bar in a list. */
 export const partInWords = ({ kind, from, to, title }) =>
-  `${exact(from)}: ${title || (kind === "failed" ? "failed" : "executed")}, ${duration(to - from)}`;
+  `${exact(from)}: ${title || (["failed", "replied"].includes(kind) ? "failed" : "executed")}, ${duration(to - from)}`;

@@ -85,7 +85,7 @@ function edge({ points, queue, arrow }) {
 }
 
 /** What one wants to see of several places of one phase comes first. */
-const ORDER = ["failed", "retrying", "running", "waiting", "stopped", "recovered", "replied", "done"];
+const ORDER = ["failed", "replied", "retrying", "running", "waiting", "stopped", "recovered", "done"];
 
 /** In a request that has succeeded, what was stopped was not needed. */
 function worse(request) {
@@ -101,20 +101,27 @@ function colour(of, marks, request) {
   for (const place of request?.places ?? []) {
     const phase = byPhase.get(place.phase) ?? { places: 0, done: 0, status: place.status };
     phase.places += 1;
-    if (["done", "recovered", "replied"].includes(place.status)) phase.done += 1;
+    if (["done", "recovered"].includes(place.status)) phase.done += 1;
     phase.status = worst(phase.status, place.status);
     byPhase.set(place.phase, phase);
   }
   const failed = request?.reason?.step;
   const frames = of.shapes.filter((shape) => shape.phase !== undefined);
   const items = itemsOf(of, frames, byPhase, request, worst);
+  const frameOf = (shape) => (shape.phase !== undefined ? shape : frames.findLast((frame) => inside(shape, frame)));
+  const failedShape = of.shapes.find((shape) => shape.step !== undefined && shape.step === failed);
+  const failedPhase = failedShape && frameOf(failedShape)?.phase;
   of.shapes.forEach((shape, index) => {
     const element = marks.get(index);
-    const frame = shape.phase !== undefined ? shape : frames.findLast((frame) => inside(shape, frame));
+    const frame = frameOf(shape);
     const isPart = shape.step !== undefined || shape.phase !== undefined;
     const phase = isPart ? byPhase.get(frame?.phase) : undefined;
-    const status = shape.step !== undefined && shape.step === failed ? "failed" : phase?.status;
-    const isLater = request && isPart && !phase;
+    // In the phase that failed, the steps before the one that did were done, and those after it were not executed.
+    const isBeside = shape.step !== undefined && frame?.phase === failedPhase && phase?.places === 1;
+    const isAfter = isBeside && shape.step > failed;
+    const status = shape.step !== undefined && shape.step === failed ? "failed"
+      : isAfter ? undefined : isBeside ? "done" : phase?.status;
+    const isLater = request && isPart && (!phase || isAfter);
     element.setAttribute("class", `shape ${shape.kind}${status ? ` at-${status}` : ""}${isLater ? " later" : ""}`);
     const word = status ? look(status)[1] : isLater ? "Not begun" : "";
     setText(element.querySelector("title"), [shape.name, isPart ? word : ""].filter(Boolean).join(": "));
@@ -123,7 +130,10 @@ function colour(of, marks, request) {
     const isInItems = shape.phase !== undefined && [...items.keys()].some((around) => inside(shape, around));
     const counts = items.get(shape) ?? (phase && phase.places > 1 && shape.phase !== undefined && !isInItems
       ? { done: phase.done, all: phase.places } : null);
-    if (told) setText(told, counts ? inNumbers(counts) : "");
+    const text = counts ? inNumbers(counts) : "";
+    // Beside the name of a small frame there is no room for it.
+    const isRoom = shape.kind === "foreach" || shape.width >= 7.5 * ((shape.lines[0]?.length ?? 0) + text.length) + 40;
+    if (told) setText(told, isRoom ? text : "");
   });
 }
 

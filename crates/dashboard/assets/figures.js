@@ -68,7 +68,8 @@ export function figures(flow) {
     const listed = shapes.filter((shape) => shape.kind === "call").sort((one, other) => one.step - other.step);
     element.hidden = listed.length === 0;
     setText(note, listed.length === 0 ? "" : "Calls that the gateway has forwarded for each step, until the answer begins. Each attempt counts.");
-    keyed(rows, listed, (shape) => shape.step, (shape) => makeRow(shape, choose), (row, shape) => row.bring(steps.get(shape.step), shape.step === chosen));
+    const isTwice = (name) => listed.filter((shape) => shape.name === name).length > 1;
+    keyed(rows, listed, (shape) => shape.step, (shape) => makeRow(shape, isTwice(shape.name), choose), (row, shape) => row.bring(steps.get(shape.step), shape.step === chosen));
     const shape = shapes.find((shape) => shape.step === chosen);
     details.hidden = shape === undefined;
     if (shape) {
@@ -110,10 +111,11 @@ function badge(x, y, kind) {
   };
 }
 
-function makeRow(shape, choose) {
+function makeRow(shape, isTwice, choose) {
   const cells = Array.from({ length: 5 }, () => h("td", { class: "number" }));
   const name = button(shape.name, () => choose(shape.step), { class: "as-link" });
-  const row = h("tr", {}, h("td", {}, name), cells);
+  // Several steps can call the same function.
+  const row = h("tr", {}, h("td", {}, name, isTwice ? h("span", { class: "quiet" }, ` step ${shape.step}`) : null), cells);
   row.bring = (step, isChosen) => {
     name.setAttribute("aria-pressed", String(isChosen));
     row.classList.toggle("chosen", isChosen);

@@ -58,7 +58,7 @@ const STATUSES = {
   success: ["good", "Succeeded"],
   done: ["good", "Done"],
   recovered: ["good", "Recovered"],
-  replied: ["good", "Replied"],
+  replied: ["bad", "Replied"],
   failure: ["bad", "Failed"],
   failed: ["bad", "Failed"],
   stopped: ["quiet", "Stopped"],

@@ -50,7 +50,7 @@ function hex(content) {
     const letters = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
     lines.push(`${at.toString(16).padStart(6, "0")}  ${codes.padEnd(47)}  ${letters}`);
   }
-  return h("pre", { class: "payload", tabindex: "0" }, lines.join("\n"));
+  return h("pre", { class: "payload hex", tabindex: "0" }, lines.join("\n"));
 }
 
 /** A number as it was written. It may have more digits than a number of the browser. */

@@ -74,6 +74,7 @@ export function insideOf(place, path, signal, shown) {
   const input = () => side("Input", "input");
   const outcome = (of) => {
     if (of.answer) return side(`Answer with status ${of.answer.status}`, "answer");
+    if (of.status === "replied") return side("What the failure handler replied", "output");
     if (of.status === "failed") return empty("Output", "It has failed, so it has no output.");
     if (of.output === undefined) return empty("Output", of.status === "stopped" ? "It did not end, so it has no output." : "It has not ended.");
     if (of.members && of.output.bytes === 0) return empty("Output", "It was split into items. Each item is the input of a place of its own.");
@@ -136,6 +137,7 @@ function told(place, request, call) {
     sentences.push(request.status === "stopped" ? "It was stopped with the request; it may never have begun."
       : "It is not needed any more, because what came after it was decided; it may never have begun.");
   }
+  if (place.status === "replied") sentences.push("A failure handler replied for the request, which ended with this.");
   if (place.status === "retrying") sentences.push("Its last delivery was given up. The queue delivers it again.");
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
   for (const { generation, status, done_ms: ended, reason } of place.earlier ?? []) {

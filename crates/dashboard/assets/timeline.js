@@ -28,7 +28,7 @@ export function timeline(opened, choose, insideOf) {
     const listed = withoutMany(request.places);
     // Failed ones first if there are too many to show them all.
     const begun = listed.length <= SHOWN ? listed
-      : [...listed].sort((one, other) => Number(other.status === "failed") - Number(one.status === "failed")).slice(0, SHOWN);
+      : [...listed].sort((one, other) => Number(hasFailed(other)) - Number(hasFailed(one))).slice(0, SHOWN);
     const places = [...begun, ...(request.ahead ?? []).slice(0, SHOWN)];
     const all = new Map(places.map((place) => [place.place, partsOf(place, request, now, calls)]));
     const parts = [...all.values()].flat();
@@ -56,12 +56,14 @@ export function timeline(opened, choose, insideOf) {
   return [element, update];
 }
 
+const hasFailed = (place) => ["failed", "replied"].includes(place.status);
+
 /** The places without those in items of large for-eaches that are as they should be. The place that began them lists them. */
 function withoutMany(places) {
   const large = places.filter((place) => place.members?.all > MANY);
   if (large.length === 0) return places;
   const isOneOfMany = (place) => large.some((fork) => isInMemberOf(place.place, fork.place) && /^item-\d+$/.test(place.path[fork.path.length]));
-  return places.filter((place) => ["failed", "retrying"].includes(place.status) || !isOneOfMany(place));
+  return places.filter((place) => hasFailed(place) || place.status === "retrying" || !isOneOfMany(place));
 }
 
 /** The time in which members of a place were executed that are not listed, because items that have ended are only counted. */

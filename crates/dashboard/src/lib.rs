@@ -19,7 +19,7 @@ use http::header::{
 use http::{HeaderMap, StatusCode};
 
 pub use access::{OwnPages, is_change_by_page, is_local, is_of_another_site};
-use assets::Asset;
+use assets::{Asset, Keep};
 
 /// The path of the first page.
 pub const PATH: &str = "/ui/";
@@ -41,7 +41,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn serve(request: Request) -> Response {
     let path = request.uri().path().strip_prefix(PATH).unwrap_or_default();
     let mut response = match assets::find(path) {
-        Some(asset) => answer(asset, request.headers()),
+        Some((asset, keep)) => answer(asset, keep, request.headers()),
         None => (StatusCode::NOT_FOUND, format!("the dashboard has no page `/ui/{path}`: begin at {PATH}\n"))
             .into_response(),
     };
@@ -53,8 +53,8 @@ async fn serve(request: Request) -> Response {
     response
 }
 
-/// The asset, or 304 if the browser has it. The browser asks each time, so that a new version of the program is seen at once.
-fn answer(asset: &Asset, asked: &HeaderMap) -> Response {
+/// The asset, or 304 if the browser has it. The browser asks for the shell each time, so that a new version of the program is seen at once.
+fn answer(asset: &Asset, keep: Keep, asked: &HeaderMap) -> Response {
     let tag = asset.tag();
     let known = asked.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let is_known =
@@ -65,7 +65,11 @@ fn answer(asset: &Asset, asked: &HeaderMap) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let control = match keep {
+        Keep::Ask => "no-cache",
+        Keep::Forever => "private, max-age=31536000, immutable",
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
     headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag is hexadecimal"));
     response
 }

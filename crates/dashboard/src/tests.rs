@@ -38,6 +38,37 @@ async fn each_page_gets_the_shell_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn the_shell_names_each_script_once() {
+    let response = ask("/ui/", None).await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let shell = String::from_utf8(bytes.to_vec()).unwrap();
+    let scripts: Vec<_> = assets::ASSETS.iter().filter(|asset| asset.path.ends_with(".js")).collect();
+    assert_eq!(shell.matches("rel=\"modulepreload\"").count(), scripts.len(), "{shell}");
+    let (_, version) = shell.split_once("/ui/assets/").unwrap();
+    let (version, _) = version.split_once('/').unwrap();
+    for script in scripts {
+        let path = format!("/ui/assets/{version}/{}", script.path);
+        assert_eq!(
+            shell.matches(&format!("<link rel=\"modulepreload\" href=\"{path}\">")).count(),
+            1,
+            "{path}: {shell}"
+        );
+        let kept = ask(&path, None).await;
+        assert_eq!(
+            (kept.status(), header(&kept, &CACHE_CONTROL).contains("immutable")),
+            (StatusCode::OK, true),
+            "{path}"
+        );
+        // Without the version, a browser asks each time, and another version is not there.
+        let asked = ask(&format!("/ui/assets/{}", script.path), None).await;
+        assert_eq!(header(&asked, &CACHE_CONTROL), "no-cache");
+        assert_eq!(ask(&format!("/ui/assets/0{version}/{}", script.path), None).await.status(), StatusCode::NOT_FOUND);
+    }
+    // The styles are needed first.
+    assert!(shell.find("style.css") < shell.find("modulepreload"), "{shell}");
+}
+
+#[tokio::test]
 async fn every_answer_forbids_what_pages_do_not_need() {
     for path in ["", "assets/main.js", "assets/absent.js"] {
         let response = ask(&format!("/ui/{path}"), None).await;

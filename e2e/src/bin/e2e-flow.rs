@@ -1,12 +1,13 @@
 //! The flow functions of the suites `openfaas`, `tracing` and `ui`. The variable `E2E_FLOW` selects one.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, ForEach, Graph, Json,
-    Payload, Redis, Result, Retry,
+    Branches, Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, ForEach, Graph,
+    Items, Json, Payload, Redis, Result, Retry,
 };
 
 fn main() -> faasflow::Result<()> {
@@ -50,6 +51,7 @@ fn define(name: &str) -> Result<Flow> {
             let sift = ForEach::new(Flow::builder().apply("sift-one")).label(label).complete(Complete::Settled);
             builder.for_each(sift).apply("pass").build()
         }
+        "hostile" => hostile(builder, &own("E2E_NAMES"))?.build(),
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
         "brittle" => builder.modify(brittle).build(),
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
@@ -95,6 +97,42 @@ async fn brittle(text: String) -> Result<String> {
         Some(missing) if !Path::new("mended").exists() => Err(Error::refused(format!("there is no {missing}"))),
         _ => Ok(text),
     }
+}
+
+/// A flow whose branches have these names, in JSON. Its input is a list of texts, which become search keys, labels, payloads, log lines
+/// and the reason of its failure.
+fn hostile(builder: FlowBuilder, names: &str) -> Result<FlowBuilder> {
+    let names: Vec<String> = serde_json::from_str(names)?;
+    let first = names.first().cloned().unwrap_or_default();
+    let graph = names.iter().fold(Graph::new(), |graph, name| graph.branch(name, Flow::builder().apply("pass")));
+    let graph = graph.join(move |mut branches: Branches| {
+        let taken = branches.take::<Bytes>(&first);
+        async move { taken }
+    });
+    let items = ForEach::new(Flow::builder().apply("spiteful"));
+    let items = items.label(|Json(item): Json<String>| item).complete(Complete::Settled).collect(together);
+    let last = names.last().cloned().unwrap_or_default();
+    let builder = builder.search_key(|Json(texts): Json<Vec<String>>| keys(texts));
+    Ok(builder.graph(graph).flow(last, Flow::builder().for_each(items)).modify(complain))
+}
+
+/// The texts that can be search keys.
+fn keys(texts: Vec<String>) -> Vec<String> {
+    texts.into_iter().filter(|text| text.is_ascii() && text.len() <= 128).collect()
+}
+
+async fn together(items: Items) -> Payload {
+    Payload::new(items.outputs().flat_map(|output| output.bytes().to_vec()).collect::<Vec<u8>>())
+}
+
+/// Logs what it gets, and then as much again in one line, and fails with it.
+async fn complain(context: Context, payload: Bytes) -> Result<Bytes> {
+    let id = context.request_id();
+    let text = String::from_utf8_lossy(&payload).into_owned();
+    let mut lines = format!("{id}: {text}\n{id}: {}\n{id}: ", "long".repeat(1 << 18)).into_bytes();
+    lines.extend_from_slice(b"\xff\xfe is not UTF-8\n");
+    std::io::stderr().write_all(&lines)?;
+    Err(Error::refused(text))
 }
 
 /// Creates a file in the folder that the query names, and waits for another file before it continues.

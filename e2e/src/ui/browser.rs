@@ -197,6 +197,30 @@ impl Tab {
         self.eval(&script).await.map(drop)
     }
 
+    /// Chooses a file in a field for files, as if somebody had chosen it.
+    pub(super) async fn choose_file(&self, selector: &str, file: &Path) -> Result<(), String> {
+        let find = json!({ "expression": format!("document.querySelector({})", json!(selector)) });
+        let field = self.send("Runtime.evaluate", find).await?;
+        let field = field["result"]["objectId"].as_str().ok_or_else(|| format!("there is no `{selector}`"))?;
+        let chosen = json!({ "files": [file], "objectId": field });
+        self.send("DOM.setFileInputFiles", chosen).await.map(drop)
+    }
+
+    /// Whether files are kept from one page to the next.
+    pub(super) async fn cache(&self, is_used: bool) -> Result<(), String> {
+        self.send("Network.enable", json!({})).await?;
+        self.send("Network.setCacheDisabled", json!({ "cacheDisabled": !is_used })).await.map(drop)
+    }
+
+    /// Lets requests whose URLs match a pattern wait for ever, until this is called again.
+    pub(super) async fn hang(&self, pattern: Option<&str>) -> Result<(), String> {
+        match pattern {
+            Some(pattern) => self.send("Fetch.enable", json!({ "patterns": [{ "urlPattern": pattern }] })).await,
+            None => self.send("Fetch.disable", json!({})).await,
+        }
+        .map(drop)
+    }
+
     /// Sets the width of the window and the colours that the reader prefers, and waits until the page is drawn in this way.
     pub(super) async fn look(&self, width: u32, colours: &str) -> Result<(), String> {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });

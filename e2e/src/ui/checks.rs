@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::again;
 use super::browser::{Browser, Tab};
+use super::crowd;
 use super::elsewhere::{self, Narrow};
 use super::find as finding;
-use super::hostile::hostile;
+use super::hostile;
 use super::live;
 use super::members;
+use super::paint;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
 
@@ -53,8 +55,12 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "the overview shows what has happened because of an event" => live::overview,
         "a page that nobody sees gives up its connection" => live::hidden,
         "a dead letter is shown with its last answer and put back" => dead_letters,
-        "payloads and log lines of others are shown as text" => hostile,
-        "a list of a thousand requests stays usable" => crowd,
+        "payloads and log lines of others are shown as text" => hostile::payloads,
+        "hostile names, keys, labels, reasons, headers and ids are text on every page" => hostile::everywhere,
+        "what is too large to be shown is cut, and the page stays usable" => hostile::huge,
+        "a list of 5,000 requests stays usable" => crowd::crowd,
+        "a page shows how each of many requests ended" => crowd::ends,
+        "what a page has to say does not wait for the picture of the flow" => crowd::picture_hangs,
         "a request runs again with the same input" => again::same_input,
         "a request runs again with an edited input" => again::edited,
         "the log of a place has the lines of this place" => again::place_log,
@@ -74,6 +80,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "exactly the requests that match are redriven, although more match meanwhile" => finding::matching,
         "more than a thousand requests are stopped half-way and redriven" => finding::crowd,
         "flows of older versions are listed without details" => finding::older,
+        "each page shows something soon" => paint::table,
         "a gateway with a password shows its pages to those who know it" => password,
         "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,
@@ -98,6 +105,16 @@ impl Visit {
         }
         self.tab.look(1280, "light").await?;
         expect(faults.is_empty(), || faults.join("; "))
+    }
+
+    /// Takes small pictures of what the window shows, for the documentation.
+    pub(super) async fn for_the_guide(&self, name: &str) -> Result<(), String> {
+        for colours in ["light", "dark"] {
+            self.tab.look(1280, colours).await?;
+            self.tab.eval("scrollTo(0, 0)").await?;
+            self.tab.small_picture(&self.pictures.join(format!("{name}-{colours}.webp"))).await?;
+        }
+        self.tab.look(1280, "light").await
     }
 
     async fn accessible(&self, name: &str) -> Result<(), String> {
@@ -131,13 +148,7 @@ async fn calm(visit: &Visit) -> Result<(), String> {
     for text in ["orders", "0 running", "stock", "Ready", "In the queue"] {
         visit.tab.shows(text).await?;
     }
-    let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
-    tab_paint(&visit.tab.eval(paint).await?);
     visit.seen("overview-calm").await
-}
-
-fn tab_paint(paint: &Value) {
-    println!("          the first paint of the overview was after {:.0} ms", paint.as_f64().unwrap_or(-1.0));
 }
 
 async fn start(visit: &Visit) -> Result<(), String> {
@@ -169,14 +180,7 @@ async fn start(visit: &Visit) -> Result<(), String> {
     }
     let input = r#"/left"?: ?7/.test(document.querySelector('.sides').innerText)"#;
     tab.until("the input of the failed place is shown", input).await?;
-    visit.seen("request-failed").await?;
-    // For the guide.
-    for colours in ["light", "dark"] {
-        tab.look(1280, colours).await?;
-        tab.eval("scrollTo(0, 0)").await?;
-        tab.small_picture(&visit.pictures.join(format!("dashboard-{colours}.webp"))).await?;
-    }
-    tab.look(1280, "light").await
+    visit.seen("request-failed").await
 }
 
 async fn redrive(visit: &Visit) -> Result<(), String> {
@@ -308,36 +312,6 @@ async fn items(visit: &Visit) -> Result<(), String> {
     tab.shows("Answer with status 500").await?;
     tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
     visit.seen("request-items").await
-}
-
-async fn crowd(visit: &Visit) -> Result<(), String> {
-    let (tab, stand) = (&visit.tab, &visit.stand);
-    let send = |worker: u32| async move {
-        for number in 0..150 {
-            let id = format!("crowd-{worker}-{number}");
-            stand.post("/function/mirror", &[("x-faasflow-request-id", &id)], b"x").await?.expect(200)?;
-        }
-        Ok::<(), String>(())
-    };
-    futures_util::future::try_join_all((0..8).map(send)).await?;
-    visit.go("/ui/requests?flow=mirror").await?;
-    for listed in (100..1000).step_by(100) {
-        tab.until("a page is listed", &format!("document.querySelectorAll('tbody tr').length === {listed}")).await?;
-        tab.click("button", "Show more").await?;
-    }
-    tab.until("a thousand are listed", "document.querySelectorAll('tbody tr').length === 1000").await?;
-    tab.shows("The newest 1000 are listed; filters show others.").await?;
-    let took = tab
-        .eval(
-            "(async () => { const field = document.querySelector('input[aria-label=\"Search\"]'); const begun = performance.now(); \
-             field.value = 'crowd-7-'; field.dispatchEvent(new Event('input', { bubbles: true })); document.body.offsetHeight; \
-             return performance.now() - begun; })()",
-        )
-        .await?;
-    let took = took.as_f64().unwrap_or(f64::MAX);
-    println!("          the filter answers a key within {took:.0} ms");
-    expect(took < 1000.0, || format!("a key takes {took} ms"))?;
-    tab.shows("crowd-7-149").await
 }
 
 async fn dead_letters(visit: &Visit) -> Result<(), String> {

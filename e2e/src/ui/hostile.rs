@@ -1,9 +1,30 @@
-//! Payloads and log lines that would do something if they were taken for anything but texts.
+//! Texts of others that would do something if a page took them for anything but texts.
+
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
 use super::checks::Visit;
 use crate::suite::expect;
+
+/// What others may send, or call something: elements that execute something when they are parsed, a link that does when it is followed, marks
+/// that turn the text around, and more than fits into a line.
+pub(super) const TEXTS: [&str; 6] = [
+    "<img src=x onerror=hacked=1>",
+    "\"><svg onload=hacked=1>",
+    "javascript:hacked=1",
+    "</script><script>hacked=1</script>",
+    "\u{202e}gpj.exe",
+    "a-name-without-an-end-a-name-without-an-end-a-name-without-an-end-a-name-without-an-end-a-name-without-an-end-a-name",
+];
+
+/// How the page shows a text of these.
+fn shown(text: &str) -> String {
+    text.replace('\u{202e}', "⟨U+202E⟩")
+}
+
+/// An id of a request that is also a link. Ids have neither brackets nor quotes.
+const ID: &str = "javascript:hacked";
 
 /// A picture of one pixel.
 const PNG: &[u8] = &[
@@ -13,7 +34,7 @@ const PNG: &[u8] = &[
 ];
 
 /// Payloads that would do something if they were taken for a page, a picture or direction marks.
-pub(super) async fn hostile(visit: &Visit) -> Result<(), String> {
+pub(super) async fn payloads(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     let payloads: [(&str, &str, &[u8], &str); 7] = [
         (
@@ -83,4 +104,222 @@ pub(super) async fn hostile(visit: &Visit) -> Result<(), String> {
 fn is_forbidden_script(problem: &str) -> bool {
     ["Blocked script execution", "Content Security Policy"].iter().any(|text| problem.contains(text))
         && problem.contains("/system/flows/mirror/requests/html/")
+}
+
+/// Opens a page in both widths, and checks that it shows these texts as texts.
+async fn harmless(visit: &Visit, path: &str, texts: &[&str]) -> Result<(), String> {
+    visit.go(path).await?;
+    for text in texts {
+        visit.tab.shows(&shown(text)).await?;
+    }
+    visit.tab.look(380, "light").await?;
+    intact(visit, path).await?;
+    visit.tab.look(1280, "light").await?;
+    intact(visit, path).await
+}
+
+/// Checks that the page has executed nothing of others, has no elements of others, and is not wider than the window.
+async fn intact(visit: &Visit, path: &str) -> Result<(), String> {
+    let tab = &visit.tab;
+    let wide = tab.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await?;
+    expect(wide == json!(0), || format!("{path} is {wide} pixels wider than the window"))?;
+    let foreign = "document.querySelectorAll('[onload], [onerror], [href^=\"javascript:\" i], main script, main img:not(.picture)').length";
+    let foreign = tab.eval(foreign).await?;
+    expect(foreign == json!(0), || format!("{path} has {foreign} elements of others"))?;
+    let executed = tab.eval("typeof hacked").await?;
+    expect(executed == json!("undefined"), || format!("{path} has executed something"))
+}
+
+/// A word of a path or of a query.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Hostile names, keys, labels, reasons, headers, answers and log lines, on every page.
+pub(super) async fn everywhere(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let headers = [("x-faasflow-request-id", ID), ("content-type", "application/json"), ("x-note", TEXTS[0])];
+    let query = escaped(TEXTS[0]);
+    let body = json!(TEXTS).to_string();
+    stand.post(&format!("/async-function/hostile?{query}={query}"), &headers, body.as_bytes()).await?.expect(202)?;
+    stand.until("hostile", ID, "failure").await?;
+    request(visit).await?;
+    flow(visit).await?;
+    let by_key = format!("/ui/requests?search={query}");
+    harmless(visit, &by_key, &[ID, TEXTS[0]]).await?;
+    visit.seen("hostile-requests").await?;
+    // The item that failed has this label.
+    harmless(visit, &format!("/ui/requests?search={}", escaped(TEXTS[2])), &[ID, TEXTS[2]]).await?;
+    queue(visit).await?;
+    harmless(visit, "/ui/?log=hostile", &[TEXTS[0], TEXTS[4], "\u{fffd}\u{fffd} is not UTF-8"]).await?;
+    visit.seen("hostile-log").await?;
+    visit.no_problems()?;
+    addresses(visit).await?;
+    visit.go("/ui/").await?;
+    tab.fill("#find-id", TEXTS[1]).await?;
+    tab.eval("document.getElementById('find').requestSubmit()").await?;
+    tab.until("it searches", "new URLSearchParams(location.search).get('search')?.includes('svg')").await?;
+    intact(visit, "the page of a search").await
+}
+
+/// The page of the request, with each of its places opened.
+async fn request(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    let path = format!("/ui/flows/hostile/requests/{ID}");
+    harmless(visit, &path, &["Failed", TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[4]]).await?;
+    let places = "[...document.querySelectorAll('.timeline > li > details > summary')]";
+    let number = tab.eval(&format!("{places}.length")).await?.as_u64().unwrap_or_default();
+    expect(number > 2, || format!("only {number} places are listed"))?;
+    for index in 0..number {
+        tab.eval(&format!("{places}[{index}].click()")).await?;
+    }
+    let loaded =
+        "![...document.querySelectorAll('.sides, .lines')].some((one) => one.textContent.includes('Loading…'))";
+    tab.until("each place shows its payloads", loaded).await?;
+    tab.shows("Answer with status 500").await?;
+    tab.until("there are log lines", "document.querySelectorAll('.log .line').length > 0").await?;
+    intact(visit, &path).await?;
+    visit.seen("hostile-request").await
+}
+
+/// The page of the flow: its picture, the form and what it remembers.
+async fn flow(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    harmless(visit, "/ui/flows/hostile", &[ID]).await?;
+    for text in TEXTS {
+        // The picture has another sign for what cannot be seen.
+        let beginning: String = text.trim_start_matches('\u{202e}').chars().take(12).collect();
+        let drawn = format!("document.querySelector('svg.flow')?.textContent.includes({})", json!(beginning));
+        tab.until(&format!("`{beginning}` is drawn"), &drawn).await?;
+    }
+    tab.click("summary", "Start a request").await?;
+    tab.fill("textarea[name=body]", TEXTS[0]).await?;
+    tab.fill("textarea[name=headers]", &format!("X-Note: {}", TEXTS[1])).await?;
+    tab.fill("input[name=wait]", "20").await?;
+    tab.click("button", "Show as curl").await?;
+    tab.shows(TEXTS[1]).await?;
+    tab.click("button", "Start").await?;
+    // It wants a list of texts.
+    tab.until(
+        "there is an answer",
+        "/It ended as|The answer has status/.test(document.querySelector('form.start').innerText)",
+    )
+    .await?;
+    visit.go("/ui/flows/hostile").await?;
+    tab.click("summary", "Start a request").await?;
+    tab.until(
+        "the form remembers it",
+        &format!("document.querySelector('form.start select').textContent.includes({})", json!(TEXTS[0])),
+    )
+    .await?;
+    let calls =
+        tab.eval("document.querySelectorAll('svg.flow [role=button]').length").await?.as_u64().unwrap_or_default();
+    for index in 0..calls {
+        tab.eval(&format!("document.querySelectorAll('svg.flow [role=button]')[{index}].dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))"))
+            .await?;
+        intact(visit, "the page of a step").await?;
+    }
+    visit.seen("hostile-flow").await
+}
+
+/// A call in the queue, and one that the queue has given up.
+async fn queue(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let query = escaped(TEXTS[0]);
+    let call = |what: &'static str| [("x-call-id", what), ("x-note", TEXTS[0]), ("content-type", "text/html")];
+    // A dead letter keeps the beginning of the last answer.
+    let given_up = [TEXTS[2].as_bytes(), TEXTS[0].as_bytes(), b"\xff".as_slice()].concat();
+    stand
+        .post(&format!("/async-function/spiteful/{query}?{query}"), &call("\"><svg/onload=hacked=1>"), &given_up)
+        .await?
+        .expect(202)?;
+    stand.post("/async-function/spiteful", &call("<img/src=x/onerror=hacked=1>"), b"hold").await?.expect(202)?;
+    harmless(visit, "/ui/queue", &["<img/src=x/onerror=hacked=1>", "Being delivered"]).await?;
+    tab.until("the dead letter is listed", "document.querySelectorAll('#dead-letters tbody tr').length === 1").await?;
+    intact(visit, "/ui/queue").await?;
+    visit.seen("hostile-queue").await?;
+    tab.click("#dead-letters tbody a", "").await?;
+    for text in ["Last answer", TEXTS[0], TEXTS[2]] {
+        tab.shows(text).await?;
+    }
+    tab.eval("document.querySelectorAll('main details').forEach((one) => { one.open = true; })").await?;
+    tab.shows("x-note").await?;
+    intact(visit, "the page of a dead letter").await?;
+    visit.seen("hostile-dead-letter").await?;
+    stand.holds.store(false, Ordering::SeqCst);
+    tab.click("button", "Discard").await?;
+    tab.click("dialog button", "Discard").await?;
+    tab.shows("The queue is empty.").await
+}
+
+/// Addresses that somebody sends a reader.
+async fn addresses(visit: &Visit) -> Result<(), String> {
+    // In the narrow window, more can be too wide.
+    visit.tab.look(380, "light").await?;
+    for text in TEXTS {
+        let word = escaped(text);
+        for path in [
+            format!("/ui/?log={word}"),
+            format!("/ui/flows/{word}"),
+            format!("/ui/flows/orders?step={word}"),
+            format!("/ui/flows/{word}/requests/{word}"),
+            format!("/ui/flows/hostile/requests/{ID}?place={word}"),
+            format!("/ui/requests?flow={word}&status={word}&since={word}&search={word}"),
+            format!("/ui/queue?function={word}"),
+            format!("/ui/queue/dead-letters/{word}"),
+        ] {
+            visit.go(&path).await?;
+            visit.tab.until("it says something", "document.querySelector('main h1') !== null").await?;
+            intact(visit, &path).await?;
+            visit.no_problems()?;
+        }
+        visit.go(&format!("/ui/{word}")).await?;
+        intact(visit, "a page that does not exist").await?;
+    }
+    visit.tab.look(1280, "light").await
+}
+
+/// A line and a payload that are too large to be shown as a whole, and JSON that is deeper than anybody looks.
+pub(super) async fn huge(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let payloads: [(&str, &str, Vec<u8>, &str); 4] = [
+        ("huge-line", "text/plain", vec![b'x'; 1 << 20], "only the beginning is shown"),
+        (
+            "huge-json",
+            "application/json",
+            format!("[\"{}\"]", "x".repeat(1 << 20)).into_bytes(),
+            "only the beginning is shown",
+        ),
+        ("huge-payload", "text/plain", b"one line of many\n".repeat((20 << 20) / 17), "more than 4.0 MiB"),
+        ("deep", "application/json", [vec![b'['; 20_000], vec![b']'; 20_000]].concat(), "[[[[[[[["),
+    ];
+    for (id, kind, body, text) in payloads {
+        let headers = [("x-faasflow-request-id", id), ("content-type", kind)];
+        stand.post("/function/mirror", &headers, &body).await?.expect(200)?;
+        harmless(visit, &format!("/ui/flows/mirror/requests/{id}"), &["Succeeded", text]).await?;
+        tab.click(".timeline summary", "").await?;
+        tab.until(
+            "the input is shown",
+            &format!("document.querySelector('.sides')?.innerText.includes({})", json!(text)),
+        )
+        .await?;
+        intact(visit, id).await?;
+        // The page still answers.
+        let took = "new Promise((done) => { const begun = performance.now(); document.querySelector('.timeline summary').click(); \
+                    requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begun))); })";
+        let took = tab.eval(took).await?.as_f64().unwrap_or(f64::MAX);
+        println!("          {id}: a click is shown within {took:.0} ms");
+        expect(took < 2000.0, || format!("{id}: a click takes {took} ms"))?;
+    }
+    let long = "i".repeat(128);
+    stand.post("/function/mirror", &[("x-faasflow-request-id", &long)], b"x").await?.expect(200)?;
+    for path in [
+        "/ui/requests?flow=mirror".to_owned(),
+        "/ui/flows/mirror".to_owned(),
+        format!("/ui/flows/mirror/requests/{long}"),
+    ] {
+        harmless(visit, &path, &[&long]).await?;
+    }
+    Ok(())
 }

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Method, StatusCode};
-use serde_json::Value;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
 
+use super::hostile;
 use crate::client::{Answer, Client};
 use crate::server::{Recipe, Server, free_port};
 
@@ -65,6 +69,28 @@ async fn courier() -> Result<(Arc<AtomicBool>, String), String> {
     Ok((accepts, url))
 }
 
+/// A function that answers with what it gets, as HTML. It fails if it gets `javascript:`, and waits for `holds` to end if it gets `hold`.
+async fn spiteful(holds: Arc<AtomicBool>) -> Result<String, String> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
+    let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+    let answer = async move |body: Bytes| {
+        let has = |word: &str| String::from_utf8_lossy(&body).contains(word);
+        while has("hold") && holds.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let status = if has("javascript:") { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+        let mut answer = Response::new(Body::from([&body, &b"\xff"[..]].concat()));
+        *answer.status_mut() = status;
+        let note = HeaderValue::from_bytes(b"<img src=x onerror=hacked=1>\xff").expect("headers may have such bytes");
+        answer.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
+        answer.headers_mut().insert("x-note", note);
+        answer
+    };
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(url)
+}
+
 pub(super) struct Stand {
     pub(super) url: String,
     pub(super) client: Client,
@@ -72,6 +98,8 @@ pub(super) struct Stand {
     folder: PathBuf,
     /// Whether the callback URL of the flow `fragile` accepts anything.
     pub(super) courier: Arc<AtomicBool>,
+    /// Whether calls of `spiteful` that ask for it are held.
+    pub(super) holds: Arc<AtomicBool>,
 }
 
 impl Stand {
@@ -79,12 +107,18 @@ impl Stand {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut text = format!("version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:{FUNCTIONS}");
         let (courier, courier_url) = courier().await?;
-        for flow in ["orders", "parcels", "sift", "mirror", "fragile", "brittle"] {
+        let holds = Arc::new(AtomicBool::new(true));
+        let spiteful = spiteful(holds.clone()).await?;
+        text.push_str(&format!("  spiteful:\n    annotations: {{ faasflow.url: '{spiteful}' }}\n"));
+        for flow in ["orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",
                 own.with_file_name("e2e-flow").display()
             ));
+            if flow == "hostile" {
+                text.push_str(&format!("      E2E_NAMES: '{}'\n", json!(hostile::TEXTS)));
+            }
             if flow == "fragile" {
                 // Its deliveries are given up soon.
                 text.push_str(&format!("      write_timeout: 4s\n      E2E_CALLBACK: {courier_url}\n"));
@@ -108,7 +142,7 @@ impl Stand {
         if let Err(why) = client.until_ready(&url).await {
             return Err(format!("{why}; the log of faasflow up ends: {}", up.tail()));
         }
-        Ok(Stand { url, client, up: up.into(), folder: folder.to_owned(), courier })
+        Ok(Stand { url, client, up: up.into(), folder: folder.to_owned(), courier, holds })
     }
 
     /// The file of the key of the flows.

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
 use faasflow::code;
-use faasflow::{Call, Complete, Context, Flow, FlowBuilder, ForEach, Graph, Memory, Outcome};
+use faasflow::{Call, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Memory, Outcome};
 use faasflow_core::signature::api_request;
 use faasflow_testkit::{Answer, Fake, Reply, Running, TestKit};
 use futures_util::FutureExt as _;

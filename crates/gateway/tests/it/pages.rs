@@ -1,5 +1,6 @@
 //! The pages of the dashboard, and what they may change.
 
+use axum::body::Body;
 use faasflow_core::code;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -296,4 +297,118 @@ async fn a_change_by_another_site_is_refused_without_an_origin_too() {
     let got =
         fixture.send(Method::POST, "/system/flows/upload/requests/a/stop", &[("sec-fetch-site", "none")], "").await;
     assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+}
+
+/// A page whose own name leads to this machine (DNS rebinding) tries every form in which it may ask for something.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_form_of_a_path_lets_a_foreign_name_in() {
+    let recorder = Recorder::default();
+    let server = recorder.listen().await;
+    let fixture = start(&flow(&server)).await;
+    let address = fixture.gateway.address();
+    let targets =
+        ["/ui/", "/system/functions", "/system/flows/upload/requests", "/system/queue/calls", "/system/events"];
+    for target in targets {
+        let (first, rest) = target[1..].split_once('/').unwrap();
+        let escaped = format!("%{:02x}{}", first.as_bytes()[0], &first[1..]);
+        let forms = [
+            target.to_owned(),
+            format!("/x/..{target}"),
+            format!("/function/../{first}/{rest}"),
+            format!("/{target}"),
+            format!("/./{first}/{rest}"),
+            format!("/{escaped}/{rest}"),
+            format!("/ui/..%2f{first}/{rest}"),
+            format!("/{}/{rest}", first.to_uppercase()),
+            format!("{target};a=b"),
+            format!("http://evil.example{target}"),
+        ];
+        for form in forms {
+            for more in ["", "origin: http://evil.example\r\n", "origin: null\r\n"] {
+                let request =
+                    format!("GET {form} HTTP/1.1\r\nhost: evil.example:8080\r\n{more}connection: close\r\n\r\n");
+                let answer = exchange(address, request.as_bytes()).await;
+                let status = answer.split(' ').nth(1).unwrap_or_default();
+                assert!(["400", "403", "404"].contains(&status), "{form} {more}: {answer}");
+                assert!(!answer.to_ascii_lowercase().contains("access-control-allow-origin"), "{form}: {answer}");
+            }
+        }
+        // In the form that is meant, the refusal says why.
+        let got = fixture.send(Method::GET, target, &[("host", "evil.example:8080")], "").await;
+        assert_eq!(got.header("x-faasflow-error-code"), Some(code::FOREIGN_HOST.as_str()), "{target}");
+    }
+    assert!(recorder.seen().is_empty(), "the flow was asked");
+    fixture.gateway.stop().await;
+}
+
+/// Browsers let any page open a WebSocket, and tell only by `Origin` which one it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_gets_no_events() {
+    let fixture = start("own:\n  fprocess: cat\n").await;
+    let (host, origin) = own(&fixture);
+    let upgrade = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for (what, name, from, code) in [
+        ("another page", host.as_str(), "http://evil.example", code::FROM_WEB_PAGE),
+        ("a page without a name", &host, "null", code::FROM_WEB_PAGE),
+        ("a name that leads here", "evil.example", "http://evil.example", code::FOREIGN_HOST),
+        ("its own page at another name", "evil.example", &origin, code::FOREIGN_HOST),
+    ] {
+        let headers = [&upgrade[..], &[("host", name), ("origin", from)]].concat();
+        // The answer with events has no end.
+        let got = fixture.open(fixture.request(Method::GET, "/system/events", &headers, Body::empty())).await;
+        let told = got.headers().get("x-faasflow-error-code").and_then(|told| told.to_str().ok());
+        assert_eq!((got.status(), told), (StatusCode::FORBIDDEN, Some(code.as_str())), "{what}");
+    }
+    fixture.gateway.stop().await;
+}
+
+/// A form needs no script, and the browser sends the password by itself once somebody has entered it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_another_site_changes_nothing_although_the_browser_has_the_password() {
+    let recorder = Recorder::default();
+    let server = recorder.listen().await;
+    let fixture = start_with(&flow(&server), |options| options.basic_auth = true).await;
+    let password =
+        std::fs::read_to_string(fixture.folder.path().join(".faasflow/secrets/basic-auth-password")).unwrap();
+    let authorization = {
+        use base64::Engine as _;
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("admin:{}", password.trim())))
+    };
+    let known = ("authorization", authorization.as_str());
+    let (_, own_origin) = own(&fixture);
+    let paths = [
+        "/system/flows/upload/requests/a/stop",
+        "/system/flows/upload/requests/a/redrive",
+        "/system/flows/upload/requests/a/pause",
+        "/system/flows/upload/recover",
+        "/system/queue/redrive",
+        "/system/functions",
+        "/system/scale-function/upload",
+    ];
+    let kinds = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"];
+    for path in paths {
+        for origin in ["http://evil.example", "null", own_origin.as_str()] {
+            for kind in kinds {
+                // Its own pages have a token, which no form can send.
+                let headers = [known, ("origin", origin), ("content-type", kind)];
+                let got = fixture.send(Method::POST, path, &headers, "a=b").await;
+                let told = (got.status, got.header("x-faasflow-error-code"));
+                assert_eq!(
+                    told,
+                    (StatusCode::FORBIDDEN, Some(code::FROM_WEB_PAGE.as_str())),
+                    "{path}: {origin}: {kind}"
+                );
+            }
+        }
+    }
+    assert!(recorder.seen().is_empty(), "the flow was asked");
+    // A program with the password may, so the refusals above are because of the page.
+    let got = fixture.send(Method::POST, paths[0], &[known], "").await;
+    assert_eq!((got.status, recorder.seen().len()), (StatusCode::OK, 1));
+    fixture.gateway.stop().await;
 }

@@ -97,7 +97,12 @@ pub(super) fn why(remembered: &Remembered, status: Status) -> Option<api::Reques
     }
     let record = remembered.progress.end.as_ref()?.record.as_deref()?;
     let is_end = |place: &&PlaceProgress| record.ends_with(&format!("/{}", place.place));
-    let place = remembered.progress.places.iter().find(is_end)?;
+    let places = &remembered.progress.places;
+    let last = places.iter().find(is_end)?;
+    // A reply inside a branch ends the request after its join. The reason belongs to the place in the branch.
+    let is_reply = |place: &PlaceProgress| place.ended() == Some(Ended::Replied);
+    let replied = |place: &&PlaceProgress| is_reply(place) && place.reason == last.reason;
+    let place = Some(last).filter(|last| is_reply(last)).and_then(|_| places.iter().find(replied)).unwrap_or(last);
     place.reason.as_ref().map(|reason| reason_of(reason, Some(&place.place.to_string())))
 }
 

@@ -158,7 +158,7 @@ impl World<'_> {
         let Some(ran) = self.run(local, input, &keys, &values, gone)? else { return Ok(None) };
         let (ran, output, failure) = match ran {
             Ok(output) => (Ran::Done(output.clone().into()), Some(output), None),
-            Err(Stop::Replied(payload)) => (Ran::Replied(payload.into()), None, None),
+            Err(Stop::Replied(payload)) => (Ran::Replied(payload.into(), None), None, None),
             Err(Stop::Failed(failure)) => (Ran::Failed(reason(&failure)), None, Some(*failure)),
         };
         let Local { message, journal, .. } = &*self.locals[local as usize].clone();

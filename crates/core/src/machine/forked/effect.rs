@@ -124,8 +124,8 @@ pub enum Ran {
     Done(Carried),
     /// A step failed, and its own failure handler, if it has one, did not recover it. Or the input is permanently unavailable.
     Failed(Reason),
-    /// A handler of a step replied for the whole request.
-    Replied(Carried),
+    /// A handler of a step or of a member replied for the whole request, to a failure with this reason, if it is known.
+    Replied(Carried, Option<Reason>),
 }
 
 /// The result of a request.

@@ -203,7 +203,7 @@ impl<'a> Walk<'a> {
         let record = match ran {
             Ran::Done(output) => self.succeeded(segment, output.clone())?,
             Ran::Failed(reason) => self.ask(segment.body(), reason.clone())?,
-            Ran::Replied(output) => Record::replied(output.clone()),
+            Ran::Replied(output, reason) => Record { reason: reason.clone(), ..Record::replied(output.clone()) },
         };
         let record = Record { span: self.message.span.clone(), times, ..record };
         self.with_turn(segment, record)
@@ -307,7 +307,9 @@ impl<'a> Walk<'a> {
                         let recovered = Some(body.index());
                         return Ok(Record { recovered, reason: Some(reason), ..Record::done(output.clone()) });
                     }
-                    Resolved::Replied(output) => return Ok(Record::replied(output.clone())),
+                    Resolved::Replied(output) => {
+                        return Ok(Record { reason: Some(reason), ..Record::replied(output.clone()) });
+                    }
                     Resolved::Declined => {}
                 }
             }

@@ -19,7 +19,7 @@ pub(super) struct Record {
     pub(super) ended: Ended,
     /// Its output or reply; empty if it failed.
     pub(super) output: Carried,
-    /// Why it failed.
+    /// Why it failed, also if a handler recovered it or replied.
     pub(super) reason: Option<Reason>,
     /// The body whose failure handler recovered it. The token continues after that body.
     pub(super) recovered: Option<usize>,

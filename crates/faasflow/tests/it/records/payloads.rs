@@ -13,7 +13,7 @@ async fn signed(kit: &Running, target: &str) -> Answer {
 }
 
 /// A payload that was asked for with a signature: the answer must be 200.
-async fn payload(kit: &Running, target: &str) -> Answer {
+pub(super) async fn payload(kit: &Running, target: &str) -> Answer {
     let answer = signed(kit, target).await;
     assert_eq!(answer.status, 200, "{target}: {}", answer.text());
     // A browser must not execute it.
@@ -206,6 +206,38 @@ async fn the_answer_that_made_a_place_fail_is_kept() {
     assert!(answer.text().starts_with("13: no such parcel "), "{}", answer.text());
     assert_eq!((answer.body.len(), answer.header("content-type")), (64 * 1024, Some("text/plain")));
     assert_eq!(payload(&kit, "a/input?place=2").await.text(), "13");
+}
+
+/// Only the answer said why, and only if its author had thought of that.
+#[tokio::test]
+async fn a_failure_to_which_a_handler_replied_is_told_with_its_reason_and_its_answer() {
+    let sorry = |flow: FlowBuilder| flow.on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
+    let step = |name: &str| Call::new(name).on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
+    let graph = Graph::new().branch("a", Flow::builder().apply("one")).branch("b", sorry(Flow::builder().apply("two")));
+    let flows = [
+        ("of the flow", sorry(chain()), "2"),
+        ("of a step", Flow::builder().state(Memory::new()).apply("one").apply(step("two")), "2"),
+        ("of a branch", Flow::builder().state(Memory::new()).graph(graph).apply("three"), "1.1/3"),
+    ];
+    for (handler, flow, at) in flows {
+        let kit = remembering(flow).function("two", Fake::with(|_| Reply::new("full").status(507))).start().await;
+        send(&kit, "r", "x", "text/plain").await;
+        let told: Value = waited(&kit, "/_/requests/r").await.json();
+        assert_eq!(told["status"], "failure", "{handler}: {told}");
+        let reason = &told["reason"];
+        assert_eq!(
+            (&reason["code"], &reason["name"]),
+            (&json!("FF0310"), &json!("function `two`")),
+            "{handler}: {told}"
+        );
+        assert!(reason["text"].as_str().unwrap().contains("507"), "{handler}: {told}");
+        assert_eq!(reason["place"], at, "{handler}: {told}");
+        let replied = place(&told, at);
+        assert_eq!((&replied["status"], &replied["reason"]["code"]), (&json!("replied"), &json!("FF0310")), "{told}");
+        assert_eq!(replied["answer"]["status"], 507, "{handler}: {told}");
+        assert_eq!(payload(&kit, &format!("r/answer?place={at}")).await.text(), "full", "{handler}");
+        assert_eq!(payload(&kit, &format!("r/output?place={at}")).await.text(), "sorry", "{handler}");
+    }
 }
 
 #[tokio::test]

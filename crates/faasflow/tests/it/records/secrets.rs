@@ -2,6 +2,7 @@
 
 use faasflow::{Error, Json};
 
+use super::payloads::payload;
 use super::*;
 use crate::support::logs;
 
@@ -86,5 +87,21 @@ async fn a_redrive_sends_the_values() {
     assert_eq!(calls.len(), 2);
     for call in calls {
         assert_eq!(serde_json::from_str::<Value>(&call.text()).unwrap()["card"]["number"], "4111-1111");
+    }
+}
+
+/// What a step returns is the input of the next one, and is looked at there too.
+#[tokio::test]
+async fn a_secret_that_a_step_returns_is_masked_in_the_input_of_the_next_one() {
+    let issue =
+        Fake::with(|_| Reply::new(r#"{"token":"t-0815","for":"you"}"#).header("content-type", "application/json"));
+    let flow = Flow::builder().state(Memory::new()).secret("/token").apply("one").apply("two");
+    let kit = remembering(flow).function("one", issue).start().await;
+    send(&kit, "next", "{}").await;
+    waited(&kit, "/_/requests/next").await;
+    assert!(kit.calls("two")[0].text().contains("t-0815"), "functions get the value");
+    for target in ["next/output?place=1", "next/input?place=2", "next/output?place=2"] {
+        let shown: Value = payload(&kit, target).await.json();
+        assert_eq!(shown, json!({ "token": "[secret]", "for": "you" }), "{target}");
     }
 }

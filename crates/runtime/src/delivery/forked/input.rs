@@ -40,7 +40,8 @@ impl<'a> Performer<'a> {
                     let decider = decider.and_then(|decider| members.get(decider as usize));
                     let (_, key) = decider.expect("a join that was replied to has a member that replied");
                     let record = self.read(key).await?.ok_or_else(|| self.not_shown(key))?;
-                    return Ok(Begin::Reply(self.decode(&record, key)?.output));
+                    let record = self.decode(&record, key)?;
+                    return Ok(Begin::Reply(record.output, record.reason));
                 }
                 match self.results(members).await? {
                     Ok((results, _room)) => self.begin_join(composite, verdict, results).await,

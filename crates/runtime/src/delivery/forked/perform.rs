@@ -64,8 +64,8 @@ pub(super) enum Begin {
     Steps(Payload),
     /// It fails before its steps.
     Failure(Failure),
-    /// A handler inside a branch has replied this for the whole request.
-    Reply(Carried),
+    /// A handler inside a branch has replied this for the whole request, to a failure with this reason, if it is known.
+    Reply(Carried, Option<Reason>),
 }
 
 impl<'a> Performer<'a> {
@@ -182,7 +182,7 @@ impl<'a> Performer<'a> {
             true => Times { queued_ms: self.queued_ms, began_ms, done_ms: now_ms() },
             false => Times::default(),
         };
-        if let Ran::Failed(_) = ran {
+        if let Ran::Failed(_) | Ran::Replied(..) = ran {
             self.keep_answer().await;
         }
         Ok(Answer::Ran(ran, times))
@@ -199,7 +199,7 @@ impl<'a> Performer<'a> {
                 _ => payload,
             },
             Begin::Failure(failure) => return Ok(Ran::Failed(self.failed(failure, Origin::Envelope))),
-            Begin::Reply(carried) => return Ok(Ran::Replied(carried)),
+            Begin::Reply(carried, reason) => return Ok(Ran::Replied(carried, reason)),
         };
         let segment = self.segment();
         match self.writing_meanwhile(self.execution.run(&self.instance.flow, segment, payload)).await? {
@@ -220,10 +220,9 @@ impl<'a> Performer<'a> {
             }
             SegmentResult::Failed(failure) => Ok(Ran::Failed(self.failed(failure, Origin::Step))),
             SegmentResult::Replied(failure, payload) => {
-                self.execution.observers.emit(&Event::Failed { failure: &failure, origin: Origin::Reply });
-                self.failure = Some(failure);
+                let reason = self.failed(failure, Origin::Reply);
                 match self.carry(&payload).await? {
-                    Ok(carried) => Ok(Ran::Replied(carried)),
+                    Ok(carried) => Ok(Ran::Replied(carried, Some(reason))),
                     Err(kind) => Ok(Ran::Failed(self.not_carried(kind))),
                 }
             }
