@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Show what functions logged, for one request or for one function
     Logs(Logs),
     /// List requests, show what has become of one, and pause, stop or redrive them
-    Requests(Requests),
+    Requests(Box<Requests>),
     /// Draw a flow: its phases and steps
     Graph(Graph),
     /// Show the settings of flows and where each value comes from

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
             Command::New(new) => new::run(&new),
             Command::Invoke(invoke) => invoke::run(invoke).await,
             Command::Logs(logs) => logs::run(logs).await,
-            Command::Requests(requests) => requests::run(requests).await,
+            Command::Requests(requests) => requests::run(*requests).await,
             Command::Graph(graph) => graph::run(graph).await,
             Command::Config(config) => config::run(&config),
             Command::Check(check) => check::run(check).await,
