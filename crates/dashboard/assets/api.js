@@ -150,23 +150,3 @@ export async function logs(query, signal) {
   const leftOut = answer.headers.get("X-Faasflow-Log-Left-Out");
   return { lines, dropped: answer.headers.get("X-Faasflow-Log-Dropped"), leftOut: leftOut === null ? null : Number(leftOut) };
 }
-
-/** The newest requests of each flow, together, newest first. Flows that remember nothing are named. */
-export async function requestsOf(flows, query, signal) {
-  const found = await Promise.all(flows.map(async (flow) => {
-    try {
-      const list = await getSoon(`${flowPath(flow)}/requests?${new URLSearchParams(query)}`, signal);
-      return { flow, list };
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      return { flow, error };
-    }
-  }));
-  const requests = found.flatMap(({ flow, list }) => (list?.requests ?? []).map((request) => ({ flow, ...request })));
-  requests.sort((one, other) => other.started_ms - one.started_ms);
-  return {
-    requests,
-    cursors: Object.fromEntries(found.filter(({ list }) => list?.cursor).map(({ flow, list }) => [flow, list.cursor])),
-    refused: found.filter(({ error }) => error),
-  };
-}

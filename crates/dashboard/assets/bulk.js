@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { h, put, setText } from "./dom.js";
 import { count, counted } from "./format.js";
 import { findAll, inWords, isAboutOpen } from "./find.js";
+import { say } from "./live.js";
 import { button, confirm } from "./parts.js";
 
 /** What can be done with requests, and with which. */
@@ -39,9 +40,22 @@ function statusesOf(what, filters) {
 
 export const canChangeAny = (what, filters) => statusesOf(what, filters).length > 0;
 
+/** What goes on, or has ended without being seen, because its page was left. */
+let going = null;
+
+/** Shows in an element what was begun on this page before, and still goes on. */
+export function showGoing(progress) {
+  if (going) put(progress, going);
+}
+
 const sleep = (ms, signal) => new Promise((done) => {
-  const timer = setTimeout(done, ms);
-  signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
+  const wake = () => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", wake);
+    done();
+  };
+  const timer = setTimeout(wake, ms);
+  signal.addEventListener("abort", wake);
 });
 
 const isBusy = (error) => [429, 502, 503, 504].includes(error.status);
@@ -82,7 +96,6 @@ function begin(progress, signal) {
 
 /** Collects all requests that match and asks what to do with them. */
 export async function changeAll(what, flows, filters, progress, signal) {
-  const { verb } = CHANGES[what];
   const [tell, cancelled] = begin(progress, signal);
   tell("Looking for the requests that match…", true);
   const ask = (path, signal) => patiently(() => api.get(path, signal), cancelled, (why) => tell(why, true));
@@ -100,7 +113,7 @@ export async function changeAll(what, flows, filters, progress, signal) {
   if (all.requests.length === 0) {
     return put(progress, h("p", {}, `No request that matches can be ${CHANGES[what].done}. `, left.join(" ")));
   }
-  const which = `These are all ${inWords(filters)}, as far as they can be ${CHANGES[what].done}. No others are ${CHANGES[what].done}, even if more match meanwhile.`;
+  const which = `This is about all ${inWords(filters)} that can be ${CHANGES[what].done} now. Requests that match later are not included.`;
   const done = await change(what, all.requests, [which, ...left], progress, signal);
   if (!done && !signal.aborted) put(progress, h("p", {}, `Nothing was changed. ${counted(all.requests.length, "request")} would have been ${CHANGES[what].done}.`));
   return done;
@@ -118,7 +131,7 @@ export function changeSelected(what, items, progress, signal) {
 async function change(what, items, text, progress, signal) {
   const { verb, effect, isDangerous } = CHANGES[what];
   const rate = h("input", { type: "number", min: "1", max: "1000", step: "1", placeholder: "as fast as they are answered" });
-  const asked = [effect, ...text, "Keep this page open until it is done: it is the page that asks for one after the other."];
+  const asked = [effect, ...text, "Keep the dashboard open until it is done: it is the page in your browser that asks for one after the other."];
   const more = items.length > 1 ? [h("label", {}, h("span", {}, "How many a second"), rate)] : [];
   if (!await confirm(`${verb} ${counted(items.length, "request")}?`, asked, verb, isDangerous, ...more) || signal.aborted) return false;
   const warn = (event) => event.preventDefault();
@@ -139,7 +152,11 @@ async function wasDone(what, path, signal) {
 
 async function perform(what, items, rate, progress, signal) {
   const { doing } = CHANGES[what];
-  const [tell, cancelled] = begin(progress, signal);
+  // It goes on if the page is left, and is shown again when the reader comes back.
+  const element = h("div", {});
+  going = element;
+  put(progress, element);
+  const [tell, cancelled] = begin(element, new AbortController().signal);
   const left = [...items];
   const refused = [];
   let done = 0;
@@ -164,7 +181,7 @@ async function perform(what, items, rate, progress, signal) {
           try {
             await api.post(`${path}/${what}`);
           } catch (error) {
-            if (attempt === 0 || error.status !== 409 || !await wasDone(what, path, signal)) throw error;
+            if (attempt === 0 || error.status !== 409 || !await wasDone(what, path, cancelled)) throw error;
           }
         }, cancelled, (why) => { waits = ` ${why}`; show(true); });
         waits = "";
@@ -177,7 +194,9 @@ async function perform(what, items, rate, progress, signal) {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  if (!signal.aborted) account(what, done, refused, left.length, progress);
+  account(what, done, refused, left.length, element);
+  if (signal.aborted) say(`${counted(done, "request")} ${CHANGES[what].done}, ${count(refused.length)} refused.`);
+  else if (going === element) going = null;
 }
 
 /** Says what was done, and why something was not: each reason once, with the first requests. */

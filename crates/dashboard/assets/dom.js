@@ -11,6 +11,12 @@ export function visible(text) {
   return String(text).replace(INVISIBLE, name);
 }
 
+/** Whether a part of an element is in the window. */
+export function isSeen(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
 /**
  * An element. `on` in the attributes has its listeners; `true` sets an attribute without a value, and `false`, `null` and
  * `undefined` leave it out. Children are elements, texts, or lists of these.

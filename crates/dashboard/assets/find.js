@@ -37,7 +37,7 @@ export function inWords(filters) {
     filters.retrying && "are tried again",
     filters.idle && `have ${of(IDLE, "idle")}`,
     filters.reason && `have ${text("reason")} in their reason`,
-    filters.search && `have ${text("search")} in their id, a search key or a label`,
+    filters.search && `have ${text("search")} in their id, a search key, a label or a call id`,
   ].filter(Boolean);
   const all = words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words.join("");
   return `requests of ${filters.flow || "all flows"}${all ? ` that ${all}` : ""}`;

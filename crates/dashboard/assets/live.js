@@ -25,17 +25,20 @@ function awayFor(error) {
   put(trouble, error === null ? "" : `${awayWords(error)} What you see is from before; the page tries again by itself.`);
 }
 
-const shown = (signal) => new Promise((done) => {
-  const look = () => {
-    if (!document.hidden || signal.aborted) {
-      document.removeEventListener("visibilitychange", look);
+/** Waits until the page can be seen, or is left. */
+async function shown(signal) {
+  if (!document.hidden || signal.aborted) return;
+  await new Promise((done) => {
+    const ended = new AbortController();
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      ended.abort();
       done();
-    }
-  };
-  document.addEventListener("visibilitychange", look);
-  signal.addEventListener("abort", look, { once: true });
-  look();
-});
+    };
+    document.addEventListener("visibilitychange", look, { signal: ended.signal });
+    signal.addEventListener("abort", look, { signal: ended.signal });
+  });
+}
 
 /** Calls `act` every so many milliseconds until the page is left. */
 export function repeat(signal, every, act) {

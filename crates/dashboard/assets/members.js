@@ -9,12 +9,12 @@ import { button, chip, loading, updateChip } from "./parts.js";
 const PAGE = 50;
 /** The most that one answer has. */
 const AT_ONCE = 100;
-/** A list that changes is asked for again after this time, in milliseconds. */
+/** A list that changes is asked for again after this time for each answer, in milliseconds. */
 const AGAIN = 4000;
 /** How long to wait for more letters of a search, in milliseconds. */
 const TYPING = 250;
 
-const STATUSES = [["failed", "Failed"], ["retrying", "Retrying"], ["running", "In progress"], ["waiting", "Not begun"], ["done", "Done"], ["stopped", "Stopped"]];
+const STATUSES = [["failed", "Failed"], ["retrying", "Retrying"], ["running", "Running"], ["waiting", "Not begun"], ["done", "Done"], ["stopped", "Stopped"]];
 
 /** Whether one of these places is in a member that the other one began. */
 export function isInMemberOf(inner, fork) {
@@ -34,7 +34,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   const query = { status: "", search: "" };
   let shown = PAGE;
   let items = [];
-  let pinned = null;
+  let pinned = [];
   let isMore = false;
   let latest = null;
   /** What was known of the members when they were last asked for. */
@@ -80,12 +80,12 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         found.push(...answer.items);
         cursor = answer.cursor;
       } while (cursor !== undefined && found.length < shown);
-      pinned ??= await pins(found);
+      pinned = await pins(found);
     } catch (error) {
       if (error.name === "AbortError" || asked !== mine) return;
       setText(note, api.told(error));
-      // It is asked for again with the next look at the request.
-      known = null;
+      // Unless it is refused for good, it is asked for again with the next look at the request.
+      if (api.isAway(error) || error.status === 429 || error.status >= 500) known = null;
       return;
     }
     if (asked !== mine) return;
@@ -149,7 +149,8 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         inside.told = of;
         inside.bring(of, latest.seen);
       } catch (error) {
-        if (error.name !== "AbortError") put(inside, h("p", { class: "quiet" }, api.told(error)));
+        if (error.name === "AbortError" || seen !== key) return;
+        put(inside, h("p", { class: "quiet" }, api.told(error)));
         seen = null;
         inside.of = undefined;
       }
@@ -185,7 +186,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
     const now = JSON.stringify([of.members, seen.request.status, seen.request.moved_ms]);
     if (now !== known && timer === undefined) {
       // What somebody looks at is not asked for all the time.
-      timer = setTimeout(read, Math.max(0, askedAt + AGAIN - performance.now()));
+      timer = setTimeout(read, Math.max(0, askedAt + AGAIN * Math.ceil(shown / AT_ONCE) - performance.now()));
       known = now;
     }
     for (const row of rows.children) row.again?.();

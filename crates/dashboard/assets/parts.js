@@ -90,26 +90,6 @@ export function confirm(title, text, action, isDangerous = false, ...more) {
   });
 }
 
-/** Does one thing after the other for many, a few at a time, and shows how far it is. Returns the refusals. */
-export async function each(items, what, act, progress) {
-  const refused = [];
-  const left = [...items];
-  let done = 0;
-  const work = async () => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) {
-      try {
-        await act(item);
-      } catch (error) {
-        refused.push({ item, error });
-      }
-      done += 1;
-      put(progress, `${what}: ${done} of ${items.length}`);
-    }
-  };
-  await Promise.all([work(), work(), work(), work()]);
-  return refused;
-}
-
 /** A text that can be copied, such as a command. */
 export function copyable(text, what) {
   const copy = button("Copy", async () => {

@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { callOf, partInWords, partsOf } from "./course.js";
-import { h, put, putIfNew, setText } from "./dom.js";
-import { bytes, count, counted, exact, hasNotBegun, nameOf } from "./format.js";
+import { h, isSeen, put, putIfNew, setText } from "./dom.js";
+import { bytes, count, counted, exact, hasNotBegun, isOpen, nameOf } from "./format.js";
 import { membersOf } from "./members.js";
 import { loading, logLines } from "./parts.js";
 import { answered } from "./payload.js";
@@ -104,9 +104,10 @@ function placeLog(place, element, signal) {
   put(element, loading());
   return async (of, request) => {
     const state = JSON.stringify([of.status, of.attempts, of.done_ms]);
-    const isOver = of.done_ms !== undefined && Date.now() - of.done_ms > LAST_LINES;
+    const ended = of.done_ms ?? (isOpen(of) ? undefined : request.ended_ms ?? request.moved_ms);
+    const isOver = ended !== undefined && Date.now() - ended > LAST_LINES;
     const isDue = state !== askedFor || (!isOver && performance.now() - askedAt > EVERY);
-    if (isAsking || !isDue) return;
+    if (isAsking || !isDue || (askedFor !== "" && !isSeen(element))) return;
     isAsking = true;
     try {
       const found = await api.logs({ request: request.id, place, tail: LINES }, signal).catch(api.orAbsent);

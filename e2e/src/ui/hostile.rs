@@ -171,9 +171,8 @@ async fn request(visit: &Visit) -> Result<(), String> {
     let places = "[...document.querySelectorAll('.timeline > li > details > summary')]";
     let number = tab.eval(&format!("{places}.length")).await?.as_u64().unwrap_or_default();
     expect(number > 2, || format!("only {number} places are listed"))?;
-    for index in 0..number {
-        tab.eval(&format!("{places}[{index}].click()")).await?;
-    }
+    // Those inside of others, which appear when these are opened, are not opened.
+    tab.eval(&format!("{places}.forEach((place) => place.click())")).await?;
     let loaded =
         "![...document.querySelectorAll('.sides, .lines')].some((one) => one.textContent.includes('Loading…'))";
     tab.until("each place shows its payloads", loaded).await?;

@@ -36,20 +36,23 @@ pub(super) async fn run(
     let target = format!("{}/again?id={new_id}", request(id));
     let what = format!("run the request `{id}` again");
     let deadline = limit.map(|limit| limit.map(|limit| (limit, Instant::now() + limit)));
+    let once = format!(
+        "the request may have begun; repeat `faasflow requests again {id} --flow {flow} --new-id {new_id}`, which begins it once"
+    );
     let mut attempt = 1;
     let answer = loop {
         let sent = api.send(Method::POST, &flow, &target, None).await;
-        let answer = sent.map_err(|failure| {
-            let command = format!("faasflow requests again {id} --new-id {new_id}");
-            failure.help(format!("the request may have begun; repeat `{command}`, which begins it once"))
-        })?;
+        let answer = sent.map_err(|failure| failure.help(once.as_str()))?;
         if !is_temporary(&answer) || attempt == ATTEMPTS {
             break answer;
         }
         attempt += 1;
         sleep(pause(&answer)).await;
     };
-    let begun: RequestChange = api.read(&answer, &flow, &what)?;
+    let begun: RequestChange = match api.read(&answer, &flow, &what) {
+        Err(failure) if is_temporary(&answer) => return Err(failure.help(once)),
+        begun => begun?,
+    };
     if json {
         return print_json(&answer.body);
     }

@@ -5,6 +5,7 @@ import { chart } from "../charts.js";
 import { drawing } from "../drawing.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
+import { find } from "../find.js";
 import { figures } from "../figures.js";
 import { counted, shellWord } from "../format.js";
 import { live, say } from "../live.js";
@@ -39,7 +40,7 @@ export function page(main, { words: [flow], signal }) {
   }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
   const look = live(signal, 2000, async () => {
     const [{ requests, refused }, activity] = await Promise.all([
-      api.requestsOf([flow], { limit: 10 }, signal),
+      find([flow], {}, { limit: 10, depth: 1 }, signal),
       api.get(`${api.flowPath(flow)}/activity`, signal).catch(api.orAbsent),
     ]);
     keyed(rows, requests, (one) => one.id, (one) => makeRow(one, null), (row, one) => row.bring(one));

@@ -4,7 +4,7 @@ import * as api from "../api.js";
 import { again as runAgain } from "../again.js";
 import { callOf } from "../course.js";
 import { drawing } from "../drawing.js";
-import { h, keyed, put, putButtons, putIfNew, setText } from "../dom.js";
+import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js";
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, repeat, say } from "../live.js";
@@ -295,8 +295,6 @@ export function page(main, { words: [flow, id], signal, go }) {
     again();
   }
 }
-
-const isSeen = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
 
 const phaseName = (request, phase) => {
   const place = request.places.find((place) => place.phase === phase);

@@ -1,7 +1,7 @@
 // The requests of all flows or of one, and what can be done with many of them at once.
 
 import * as api from "../api.js";
-import { canChange, canChangeAny, changeAll, changeSelected } from "../bulk.js";
+import { canChange, canChangeAny, changeAll, changeSelected, showGoing } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
@@ -15,6 +15,8 @@ const PAGE = 100;
 const MOST = 1000;
 /** How many pages of each flow are read at most, if each page looks at a limited number of requests. */
 const DEEPEST = 64;
+/** How long to wait for more letters of a search, in milliseconds. */
+const TYPING = 250;
 /** From when on the list says how long a request has not moved, in milliseconds. */
 const STILL = 60_000;
 
@@ -92,7 +94,7 @@ export function page(main, { signal }) {
   const idleOf = select("idle", IDLE.some(([value]) => value === filters.idle) ? IDLE : [...IDLE, [filters.idle, `Not moved for ${filters.idle}`]], "How long it has not moved");
   const text = (name, placeholder, label) => {
     const input = h("input", { type: "search", placeholder, "aria-label": label, maxlength: "128", value: filters[name], spellcheck: "false",
-      on: { input: () => filter(name, input.value.trim()) } });
+      on: { input: () => filter(name, input.value.trim(), TYPING) } });
     return input;
   };
   const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter("retrying", retrying.checked ? "true" : "") } });
@@ -115,6 +117,7 @@ export function page(main, { signal }) {
       text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying")),
     h("div", { class: "actions" }, redrive, stop, redriveAll, stopAll, chosenNote),
     progress, newer, first, element, note, h("div", { class: "actions" }, more, further));
+  showGoing(progress);
   element.hidden = true;
 
   let listed = [];
@@ -122,13 +125,14 @@ export function page(main, { signal }) {
   let known = [];
   let depth = 1;
   let isChanging = false;
+  let typing;
 
   function readFilters() {
     const query = parameters();
     return Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   }
 
-  function filter(name, value) {
+  function filter(name, value, wait = 0) {
     filters[name] = value;
     setParameters({ [name]: value });
     chosen.clear();
@@ -136,7 +140,8 @@ export function page(main, { signal }) {
     keep({ shown });
     depth = 1;
     listed = [];
-    again();
+    clearTimeout(typing);
+    typing = setTimeout(again, wait);
     draw();
   }
 

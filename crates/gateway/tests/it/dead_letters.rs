@@ -68,10 +68,10 @@ async fn a_dead_letter_keeps_its_last_answer() {
     let headers = [("content-type", "application/json")];
     let only = json!({ "ids": [bad["id"]] }).to_string();
     let got = fixture.send(Method::DELETE, "/system/queue/dead-letters", &headers, only).await;
-    assert_eq!(got.json(), json!({ "discarded": 1 }));
-    assert_eq!(redrive(&fixture, json!({ "ids": [bad["id"]] })).await, json!({ "redriven": 0 }));
+    assert_eq!(got.json(), json!({ "discarded": 1, "version": 1 }));
+    assert_eq!(redrive(&fixture, json!({ "ids": [bad["id"]] })).await, json!({ "redriven": 0, "version": 1 }));
     recorder.answers("/busy", &[200]);
-    assert_eq!(redrive(&fixture, json!({ "function": "f" })).await, json!({ "redriven": 1 }));
+    assert_eq!(redrive(&fixture, json!({ "function": "f" })).await, json!({ "redriven": 1, "version": 1 }));
     assert_eq!(self::letters(&fixture, 1).await[0]["call_id"], json!("gone"));
     fixture.gateway.stop().await;
 }
@@ -88,7 +88,7 @@ async fn a_redrive_keeps_to_its_rate() {
     letters(&fixture, 10).await;
     recorder.answers("/", &[200]);
     let begun = std::time::Instant::now();
-    assert_eq!(redrive(&fixture, json!({ "per_second": 20 })).await, json!({ "redriven": 10 }));
+    assert_eq!(redrive(&fixture, json!({ "per_second": 20 })).await, json!({ "redriven": 10, "version": 1 }));
     recorder.until(20).await;
     // The tenth is due 450 ms after the first; a machine under load may only be later.
     assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
@@ -136,7 +136,7 @@ async fn a_redrive_of_all_calls_ends_if_all_of_them_fail_again() {
     // Each was tried three times.
     assert_eq!(recorder.seen().len(), 3 * CALLS);
     for round in 2..=3 {
-        assert_eq!(redrive(&fixture, json!({})).await, json!({ "redriven": CALLS }));
+        assert_eq!(redrive(&fixture, json!({})).await, json!({ "redriven": CALLS, "version": 1 }));
         recorder.until(round * 3 * CALLS).await;
         letters(&fixture, CALLS).await;
         let is_empty = async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(());

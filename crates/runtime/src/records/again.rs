@@ -28,7 +28,9 @@ impl Instance {
         }
         let original = opened.info.id.clone();
         if original == id {
-            let why = format!("`id` must be the id of the new request, and `{id}` is that of the request to repeat");
+            let why = format!(
+                "`{id}` is the id of the request to repeat; leave `id` out, or choose another one for the new request"
+            );
             return Err(NotDone::Bad(why));
         }
         let _admitted = self.budget.admit().map_err(|full| {

@@ -437,10 +437,10 @@ async fn again(
         };
         let (this, scope, begun) = (function.clone(), function.scope_from(&id)?, new.clone());
         let done = to_its_end(&function, async move { this.again(&scope, begun).await }).await;
-        done.map_err(|refused| {
+        done.map_err(|refused| match refused.status {
             // To ask again, the caller needs the id. The request begins once.
-            let about = if refused.status == StatusCode::SERVICE_UNAVAILABLE { new.to_string() } else { id.clone() };
-            Box::new(Refused { id: RequestId::parse(&about).map(|id| id.to_string()), ..*refused })
+            StatusCode::SERVICE_UNAVAILABLE => Box::new(Refused { id: Some(new.to_string()), ..*refused }),
+            _ => refused,
         })?;
         let mut told = api::RequestChange::default();
         told.version = api::REQUESTS_VERSION;
@@ -449,7 +449,7 @@ async fn again(
         function.locate(&new, &mut response);
         Ok(response)
     };
-    answered(answer.await)
+    answered_about(&id, answer.await)
 }
 
 /// The position of the cursor of a recovery.

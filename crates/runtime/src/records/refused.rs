@@ -73,10 +73,10 @@ pub(super) fn answered(answer: Answered<Response>) -> Response {
     answer.unwrap_or_else(|refused| refused.respond())
 }
 
-/// The same for a request about one request.
+/// The same for a request about one request, unless the refusal names another one.
 pub(super) fn answered_about(id: &str, answer: Answered<Response>) -> Response {
     answer.unwrap_or_else(|refused| {
-        let id = RequestId::parse(id).map(|id| id.to_string());
+        let id = refused.id.clone().or_else(|| RequestId::parse(id).map(|id| id.to_string()));
         Refused { id, ..*refused }.respond()
     })
 }
