@@ -132,7 +132,8 @@ function colour(of, marks, request) {
       ? { done: phase.done, all: phase.places } : null);
     const text = counts ? inNumbers(counts) : "";
     // Beside the name of a small frame there is no room for it.
-    const isRoom = shape.kind === "foreach" || shape.width >= 7.5 * ((shape.lines[0]?.length ?? 0) + text.length) + 40;
+    const beside = shape.kind === "foreach" ? 0 : shape.lines[0]?.length ?? 0;
+    const isRoom = shape.width >= 7.5 * (beside + text.length) + 40;
     if (told) setText(told, isRoom ? text : "");
   });
 }

@@ -138,6 +138,11 @@ find.addEventListener("submit", async (event) => {
       }
     }));
     const known = asked.filter((flow) => flow !== null);
+    if (known.length > 1) {
+      findId.value = "";
+      go(`/ui/requests?search=${encodeURIComponent(id)}`);
+      return;
+    }
     if (known.length > 0) {
       findId.value = "";
       go(`/ui/flows/${encodeURIComponent(known[0])}/requests/${encodeURIComponent(id)}`);

@@ -1,6 +1,6 @@
 // Parts that several pages have.
 
-import { h, put, setText } from "./dom.js";
+import { h, keyed, put, setText } from "./dom.js";
 import { ago, exact, look } from "./format.js";
 import { say } from "./live.js";
 
@@ -108,16 +108,36 @@ export function copyable(text, what) {
   return h("div", { class: "copyable" }, shown, copy);
 }
 
-/** Log lines with their times. */
-export function logLines(lines, dropped) {
-  if (lines.length === 0) return h("p", { class: "quiet" }, "No lines.");
-  return [
-    dropped ? h("p", { class: "quiet" }, `Earlier lines of ${dropped} were dropped.`) : null,
-    h("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Log" }, lines.map((line) => h("div", { class: "line" },
+/**
+ * A place for log lines with their times, and a function that brings them up to date. Lines that stay are kept, so that somebody can read
+ * and select them. New ones are scrolled to if the last one was to be seen.
+ */
+export function logView() {
+  const none = h("p", { class: "quiet", hidden: true }, "No lines.");
+  const lost = h("p", { class: "quiet", hidden: true });
+  const box = h("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Log", hidden: true });
+  let isNew = true;
+  const update = (lines, dropped) => {
+    none.hidden = lines.length > 0;
+    box.hidden = lines.length === 0;
+    lost.hidden = !dropped;
+    setText(lost, dropped ? `Earlier lines of ${dropped} were dropped.` : "");
+    const follows = isNew || box.scrollTop + box.clientHeight >= box.scrollHeight - 4;
+    const seen = new Map();
+    // The same line can be there several times.
+    const numbered = lines.map((line) => {
+      const text = JSON.stringify([line.timestamp, line.name, line.text]);
+      seen.set(text, (seen.get(text) ?? 0) + 1);
+      return [`${text} ${seen.get(text)}`, line];
+    });
+    keyed(box, numbered, ([key]) => key, ([, line]) => h("div", { class: "line" },
       h("span", { class: "quiet" }, exact(Date.parse(line.timestamp))),
       h("span", { class: "who" }, line.name),
-      h("span", { class: "text" }, line.text)))),
-  ];
+      h("span", { class: "text" }, line.text)), () => {});
+    if (follows) box.scrollTo(0, 1e9);
+    if (lines.length > 0) isNew = false;
+  };
+  return [h("div", {}, lost, none, box), update];
 }
 
 /** Reads the parameters of the page's URL, and writes them there. */

@@ -5,7 +5,7 @@ import { callOf, partInWords, partsOf } from "./course.js";
 import { h, isSeen, put, putIfNew, setText } from "./dom.js";
 import { bytes, count, counted, exact, hasNotBegun, isOpen, nameOf } from "./format.js";
 import { membersOf } from "./members.js";
-import { loading, logLines } from "./parts.js";
+import { loading, logView } from "./parts.js";
 import { answered } from "./payload.js";
 
 /** How many lines of a place are shown. */
@@ -91,14 +91,15 @@ function placeLog(place, element, signal) {
   let askedAt = -Infinity;
   let askedFor = "";
   let isAsking = false;
-  const show = ({ absent, lines, dropped, leftOut }) => {
+  const [view, bringLines] = logView();
+  const show = ({ absent, lines, leftOut }) => {
     if (absent) return h("p", { class: "quiet" }, absent);
     // A gateway of an older version answers with all lines of the request.
     if (leftOut === null) return h("p", { class: "quiet" }, "This gateway cannot tell which lines belong to a place. The log of the request is below.");
     return [
       h("p", { class: "quiet" }, leftOut > 0 ? `The last ${count(lines.length)} of ${counted(lines.length + leftOut, "line")} are shown. ` : "",
         "Lines of the flow say to which place they belong. A line of a function counts if only the call from here was in progress in it."),
-      logLines(lines, dropped),
+      view,
     ];
   };
   put(element, loading());
@@ -111,7 +112,9 @@ function placeLog(place, element, signal) {
     isAsking = true;
     try {
       const found = await api.logs({ request: request.id, place, tail: LINES }, signal).catch(api.orAbsent);
-      putIfNew(element, found, () => show(found));
+      // The lines have a place of their own, where those that stay are kept.
+      putIfNew(element, { ...found, lines: found.lines?.length }, () => show(found));
+      if (!found.absent && found.leftOut !== null) bringLines(found.lines, found.dropped);
       [askedAt, askedFor] = [performance.now(), state];
     } catch {
       // The page says that the gateway is away. It is asked again.

@@ -144,11 +144,11 @@ pub(super) async fn focus(visit: &Visit) -> Result<(), String> {
     tab.eval(&press("Pause")).await?;
     tab.shows("Somebody has paused it").await?;
     tab.until("the button in its place has the focus", &format!("{FOCUSED} === 'Resume'")).await?;
-    tab.eval(&press("Show as curl")).await?;
+    tab.eval(&press("Copy as curl")).await?;
     stand.file("slow", false)?;
     stand.post("/system/flows/orders/requests/again-4/resume", &[], b"").await?.expect(200)?;
     tab.shows("Succeeded").await?;
-    tab.until("the button keeps the focus", &format!("{FOCUSED} === 'Show as curl'")).await
+    tab.until("the button keeps the focus", &format!("{FOCUSED} === 'Copy as curl'")).await
 }
 
 pub(super) async fn events(visit: &Visit) -> Result<(), String> {

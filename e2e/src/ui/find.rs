@@ -101,7 +101,7 @@ pub(super) async fn matching(visit: &Visit) -> Result<(), String> {
     tab.click("button", "Redrive all that match").await?;
     tab.shows("Redrive 7 requests?").await?;
     tab.shows("requests of brittle that have “no shelf” in their reason").await?;
-    tab.shows("Keep this page open").await?;
+    tab.shows("Keep the dashboard open").await?;
     visit.seen("requests-redrive-all").await?;
     // Another one matches while the dialogue is open.
     send(stand, "shelf-late", 1, "no shelf").await?;

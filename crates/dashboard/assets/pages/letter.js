@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { h, put } from "../dom.js";
-import { bytes, counted, duration, exact } from "../format.js";
+import { bytes, counted, duration, exact, isEnd } from "../format.js";
 import { answerChip, button, confirm, link, loading, section } from "../parts.js";
 import { given } from "../payload.js";
 
@@ -10,12 +10,12 @@ export function page(main, { words: [id], signal, go }) {
   const inside = h("div", {}, loading());
   put(main, h("p", { class: "above" }, link("/ui/queue#dead-letters", "Dead letters")), h("h1", {}, `Dead letter ${id}`), inside);
   api.get(`/system/queue/dead-letters/${encodeURIComponent(id)}`, signal)
-    .then((letter) => put(inside, content(letter, go)), (error) => {
+    .then((letter) => put(inside, content(letter, go, signal)), (error) => {
       if (error.name !== "AbortError") put(inside, h("p", { class: api.isAbsent(error) ? "quiet" : "bad" }, api.told(error)));
     });
 }
 
-function content(letter, go) {
+function content(letter, go, signal) {
   const done = h("div", { "aria-live": "polite" });
   const header = (list, name) => list.find(([key]) => key.toLowerCase() === name)?.[1];
   const act = async (isRedrive) => {
@@ -31,13 +31,21 @@ function content(letter, go) {
     }
   };
   const request = header(letter.headers, "x-faasflow-request-id");
+  const origin = request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null;
+  if (request && !letter.callback) {
+    // Only the page of a flow that knows the request can show it.
+    const path = api.requestPath(letter.function, request);
+    api.get(path, signal).then((of) => put(origin, "It belongs to the request ",
+      h("span", { class: "id" }, link(`/ui/flows/${encodeURIComponent(letter.function)}/requests/${encodeURIComponent(request)}`, request)), ".",
+      isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : ""), () => {});
+  }
   return [
     h("div", { class: "status-line" }, answerChip(letter.status),
       h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
         + `${counted(letter.attempts, "attempt")} in ${duration(letter.died_ms - letter.accepted_ms)}.`)),
     h("p", { class: "why" }, letter.reason),
     h("div", { class: "actions" }, button("Redrive…", () => act(true), { class: "primary" }), button("Discard…", () => act(false))), done,
-    request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null,
+    origin,
     section("Last answer",
       letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
         : [given(letter.answer_body, header(letter.answer_headers, "content-type")), headers(letter.answer_headers)]),

@@ -6,7 +6,7 @@ import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { hear, isAbout, isConnected } from "../events.js";
 import { count, counted, duration, look } from "../format.js";
 import { live, repeat } from "../live.js";
-import { chip, link, loading, logLines, section, table } from "../parts.js";
+import { chip, link, loading, logView, section, table } from "../parts.js";
 
 const DAY = "24h";
 /** How many requests of a kind are counted at most. */
@@ -237,8 +237,9 @@ function makeFunction({ name }, signal) {
     put(log, loading());
     try {
       const { lines, dropped } = await api.logs({ name, tail: 50 }, signal);
-      put(log, logLines(lines, dropped));
-      log.querySelector(".log")?.scrollTo(0, 1e9);
+      const [view, bring] = logView();
+      put(log, view);
+      bring(lines, dropped);
     } catch (error) {
       if (error.name !== "AbortError") put(log, h("p", { class: api.isAbsent(error) ? "quiet" : "bad" }, error.message));
     }

@@ -8,12 +8,14 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, repeat, say } from "../live.js";
-import { button, chip, confirm, copyable, link, loading, logLines, parameters, section, setParameters, updateChip } from "../parts.js";
+import { button, chip, confirm, copyable, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
 import { whyNot } from "../why.js";
 
+/** The largest body that a command contains, in bytes. */
+const TYPED = 20_000;
 /** How many log lines are shown. */
 const LINES = 300;
 /** How many calls of the queue are looked at to find those of the request. */
@@ -60,7 +62,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     + "The picture shows the deployed one, so what has happened is not marked in it; the list of places has it.");
   const result = h("div", {});
   const resultSection = section("Result", result);
-  const log = h("div", {});
+  const [log, updateLog] = logView();
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
@@ -246,8 +248,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     if (seen === logged) return;
     logged = seen;
     setText(dropped, found.lines.length === most ? `The last ${most} lines are shown.` : "");
-    put(log, logLines(found.lines, found.dropped));
-    log.querySelector(".log")?.scrollTo(0, 1e9);
+    updateLog(found.lines, found.dropped);
   }
 
   const phasesOf = (request) => [...new Set(request.places.map((place) => place.phase))].sort((one, other) => one - other);
@@ -264,8 +265,25 @@ export function page(main, { words: [flow, id], signal, go }) {
       all.push(h("span", { class: "pair" }, button("Redrive from…", () => redrive(from.value)), from));
     }
     all.push(startAgain);
-    all.push(button("Show as curl", () => put(done, copyable(["curl", location.origin + path].map(shellWord).join(" "), "The command"))));
+    all.push(button("Copy as curl", asCurl));
     return all;
+  }
+
+  /** Shows the command that sends the same body again, as far as it can be typed. */
+  async function asCurl() {
+    const target = `${location.origin}/function/${encodeURIComponent(flow)}`;
+    try {
+      const answer = await api.ask(`${path}/input`, signal);
+      const type = answer.headers.get("Content-Type");
+      const body = await typed(answer);
+      const words = ["curl", "-i", ...(type ? ["-H", `Content-Type: ${type}`] : []), "--data-binary", body ?? `@${id}-input`, target];
+      put(done, copyable(words.map(shellWord).join(" "), "The command"),
+        h("p", { class: "quiet" }, body === null ? `The body is large or is no text: download the input of the first place as ${id}-input. ` : "",
+          answer.headers.get("X-Faasflow-Masked") === "true" ? "Values of secret fields are masked: type them. " : "",
+          "Query and headers of the original request are not in it."));
+    } catch (error) {
+      if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.told(error)));
+    }
   }
 
   async function stop() {
@@ -293,6 +311,17 @@ export function page(main, { words: [flow, id], signal, go }) {
     }
     isActing = false;
     again();
+  }
+}
+
+/** A body as text, if somebody could type it; otherwise `null`. */
+async function typed(answer) {
+  const bytes = await answer.arrayBuffer();
+  if (bytes.byteLength > TYPED) return null;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return null;
   }
 }
 

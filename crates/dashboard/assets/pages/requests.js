@@ -52,10 +52,12 @@ export function makeRow({ flow, id }, chosen, changed) {
   const began = when(0);
   const where = h("td", { class: "where" });
   const found = h("small", { class: "quiet" });
+  // In a narrow window, there is no column for it.
+  const below = h("small", { class: "quiet where-below" });
   const row = h("tr", {},
     box ? h("td", { class: "select" }, box) : null,
     h("td", {}, status),
-    h("td", { class: "id" }, link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, id), chosen ? found : null),
+    h("td", { class: "id" }, link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, id), chosen ? [found, below] : null),
     chosen ? h("td", {}, link(`/ui/flows/${encodeURIComponent(flow)}`, flow)) : null,
     h("td", { class: "when" }, began),
     chosen ? where : null);
@@ -67,6 +69,7 @@ export function makeRow({ flow, id }, chosen, changed) {
     if (item.moved_ms !== undefined || row.status !== item.status) {
       const text = whereIs(item);
       setText(where, text);
+      setText(below, text);
       where.title = text;
       row.status = item.status;
     }
