@@ -145,7 +145,7 @@ async fn what_cannot_run_again_is_refused_with_a_reason() {
     send("first", "x").await;
     refused("/_/requests/absent/again", 404, "FF0416", "knows no request with this id").await;
     refused("/_/requests/first/again?id=a%20b", 400, "FF0418", "`id` must be the id of the new request").await;
-    refused("/_/requests/first/again?id=first", 400, "FF0418", "is that of the request to repeat").await;
+    refused("/_/requests/first/again?id=first", 400, "FF0418", "leave `id` out, or choose another one").await;
     refused("/_/requests/first/again?from=1", 400, "FF0418", "from").await;
     send("other", "another input").await;
     refused("/_/requests/first/again?id=other", 409, "FF0415", "is taken").await;
