@@ -60,7 +60,8 @@ export function again(flow, id, done, go, signal) {
       await origins.look();
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (!api.isAway(error) && error.status !== 503) unanswered = null;
+      // After a refusal for good, nothing has begun. Otherwise it may have.
+      if (!api.isAway(error) && error.status < 500 && error.status !== 429) unanswered = null;
       put(done, h("p", { class: "bad" }, error.status === 404 && error.code === null
         ? "This flow was built with a version of Faasflow that cannot run requests again." : api.told(error)));
     } finally {

@@ -42,6 +42,10 @@ export const canChangeAny = (what, filters) => statusesOf(what, filters).length 
 
 /** What goes on, or has ended without being seen, because its page was left. */
 let going = null;
+let isGoing = false;
+
+/** Whether many requests are being changed. Two changes at once could be about the same requests. */
+export const isChanging = () => isGoing;
 
 /** Shows in an element what was begun on this page before, and still goes on. */
 export function showGoing(progress) {
@@ -130,15 +134,23 @@ export function changeSelected(what, items, progress, signal) {
 /** Asks whether to do it with exactly these requests, and does it. Resolves to whether it was begun. */
 async function change(what, items, text, progress, signal) {
   const { verb, effect, isDangerous } = CHANGES[what];
+  if (isGoing) return false;
   const rate = h("input", { type: "number", min: "1", max: "1000", step: "1", placeholder: "as fast as they are answered" });
   const asked = [effect, ...text, "Keep the dashboard open until it is done: it is the page in your browser that asks for one after the other."];
   const more = items.length > 1 ? [h("label", {}, h("span", {}, "How many a second"), rate)] : [];
-  if (!await confirm(`${verb} ${counted(items.length, "request")}?`, asked, verb, isDangerous, ...more) || signal.aborted) return false;
+  if (!await confirm(`${verb} ${counted(items.length, "request")}?`, asked, verb, isDangerous, ...more) || signal.aborted || isGoing) return false;
+  const each = rate.value.trim() === "" ? Infinity : Number(rate.value);
+  if (!(each > 0) || (rate.value === "" && rate.validity.badInput)) {
+    put(progress, h("p", { class: "bad" }, `“${rate.value}” requests a second are not possible: use a number above 0, or leave it empty. Nothing was changed.`));
+    return true;
+  }
   const warn = (event) => event.preventDefault();
   addEventListener("beforeunload", warn);
+  isGoing = true;
   try {
-    await perform(what, items, Number(rate.value) || 0, progress, signal);
+    await perform(what, items, each === Infinity ? 0 : each, progress, signal);
   } finally {
+    isGoing = false;
     removeEventListener("beforeunload", warn);
   }
   return true;

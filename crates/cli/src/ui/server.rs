@@ -132,7 +132,10 @@ async fn check(State(own): State<Arc<OwnPages>>, request: Request, next: Next) -
     let (code, text) = if !is_local(&request) {
         (code::FOREIGN_HOST, "`faasflow ui` answers only if the URL names it by an IP address or as `localhost`")
     } else if !is_allowed {
-        (code::FROM_WEB_PAGE, "only the pages of `faasflow ui` may change this: leave out the header `Origin`")
+        (
+            code::FROM_WEB_PAGE,
+            "only the pages of `faasflow ui` may change this: leave out the headers `Origin` and `Sec-Fetch-Site`",
+        )
     } else {
         return next.run(request).await;
     };

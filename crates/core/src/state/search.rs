@@ -156,6 +156,7 @@ async fn add_request(
             }
             return Ok(());
         }
+        requests.retain(|known| known.request != request.request);
         requests.push(request.clone());
         requests.sort_by(|a, b| (b.started_ms, &b.request).cmp(&(a.started_ms, &a.request)));
         requests.truncate(MAX_REQUESTS_OF_KEY);

@@ -1,7 +1,7 @@
 // The requests of all flows or of one, and what can be done with many of them at once.
 
 import * as api from "../api.js";
-import { canChange, canChangeAny, changeAll, changeSelected, showGoing } from "../bulk.js";
+import { canChange, canChangeAny, changeAll, changeSelected, isChanging as isChangingAny, showGoing } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
@@ -162,10 +162,11 @@ export function page(main, { signal }) {
   function selected() {
     const number = chosen.size;
     const able = [...chosen.values()];
-    redrive.disabled = isChanging || !able.some((item) => canChange("redrive", item));
-    stop.disabled = isChanging || !able.some((item) => canChange("stop", item));
-    redriveAll.disabled = isChanging || known.length === 0 || !canChangeAny("redrive", filters);
-    stopAll.disabled = isChanging || known.length === 0 || !canChangeAny("stop", filters);
+    const isBusy = isChanging || isChangingAny();
+    redrive.disabled = isBusy || !able.some((item) => canChange("redrive", item));
+    stop.disabled = isBusy || !able.some((item) => canChange("stop", item));
+    redriveAll.disabled = isBusy || known.length === 0 || !canChangeAny("redrive", filters);
+    stopAll.disabled = isBusy || known.length === 0 || !canChangeAny("stop", filters);
     setText(chosenNote, number > 0 ? `${counted(number, "request")} selected` : "Select requests to redrive or stop several at once.");
     all.checked = listed.length > 0 && listed.every((item) => chosen.has(keyOf(item)));
     all.indeterminate = number > 0 && !all.checked;

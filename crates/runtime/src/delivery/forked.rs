@@ -27,7 +27,7 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Effect, Ended, Ending, Journal, MemberRecord, Message, Reply, proceed};
 use faasflow_core::machine::{Caller, Outage, Route, Unfit};
 use faasflow_core::state::{Key, add_repeat};
-use faasflow_core::{Context, MemberOutcome, Outcome, Payload, RequestId};
+use faasflow_core::{Context, MemberOutcome, Outcome, Payload, RequestId, RequestInfo};
 
 use self::begin::{Beginning, Start};
 use self::perform::{Performer, Stop};
@@ -42,6 +42,19 @@ use crate::instance::Instance;
 use crate::observers::{Activity, Event, Observers, member_of};
 use crate::records::Patience;
 
+/// What came of a delivery.
+enum Performed {
+    Concluded(Conclusion),
+    /// Nothing yet: the request began with an earlier delivery, at this time.
+    Began(u64),
+}
+
+impl From<Conclusion> for Performed {
+    fn from(conclusion: Conclusion) -> Performed {
+        Performed::Concluded(conclusion)
+    }
+}
+
 impl Instance {
     /// Executes one phase of a request with branches, and whatever follows from it.
     ///
@@ -55,7 +68,17 @@ impl Instance {
     ) -> BoxFuture<'a, (Conclusion, Option<Message>)> {
         Box::pin(async move {
             let mut onward = None;
-            let conclusion = self.perform_all(arrived, deadline, observers, caller_waits, &mut onward).await;
+            let first = arrived.sent_ms.is_none().then(|| arrived.clone());
+            let mut performed = self.perform_all(arrived, deadline, observers, caller_waits, &mut onward).await;
+            if let (Performed::Began(started_ms), Some(mut first)) = (&performed, first) {
+                let info = RequestInfo { started_ms: *started_ms, ..(*first.info).clone() };
+                first.info = Arc::new(info);
+                performed = self.perform_all(first, deadline, observers, caller_waits, &mut onward).await;
+            }
+            let conclusion = match performed {
+                Performed::Concluded(conclusion) => conclusion,
+                Performed::Began(_) => Conclusion::Transient(other_delivery("it has begun the request meanwhile")),
+            };
             (conclusion, onward)
         })
     }
@@ -67,7 +90,7 @@ impl Instance {
         observers: &Observers<'_>,
         caller_waits: Option<&Patience>,
         onward: &mut Option<Message>,
-    ) -> Conclusion {
+    ) -> Performed {
         let Arrival { info, mut token, branching, earlier, invocation, repeats, sent_ms, attempt, .. } = arrived;
         let route = Route::new(&self.flow, earlier.as_deref());
         let is_fresh = sent_ms.is_none();
@@ -79,7 +102,7 @@ impl Instance {
         message.span = observers.span_id();
         message.remembered = self.keeps(&info);
         let Some(in_steps) = self.retrying_state(deadline.state_in_steps()) else {
-            return refuse(Unfit::NoStateManager);
+            return refuse(Unfit::NoStateManager).into();
         };
         let outage = FirstOutage::default();
         let mut context = Context::external(info.clone(), &place, Arc::new(in_steps.noting(outage.clone())));
@@ -93,7 +116,7 @@ impl Instance {
         let Some(alone) = self.in_progress.alone(info.id.as_str(), &place, deadline.steps()).await else {
             let outage = other_delivery("it has taken all the time that this one had");
             observers.emit(&Event::Interrupted { doing: Activity::Executing(&place), outage: &outage });
-            return Conclusion::Transient(outage);
+            return Conclusion::Transient(outage).into();
         };
         if alone.has_waited {
             outage.note(|| other_delivery("it has taken some of the time that this one had"));
@@ -108,9 +131,13 @@ impl Instance {
                 Ok(Start::Begins(payload, written)) => {
                     (message.payload, begun) = (payload, Beginning::Now(written));
                 }
-                Ok(Start::Continues(payload, begun)) => (message.payload, continued) = (payload, begun),
-                Ok(Start::Concludes(conclusion)) => return conclusion,
-                Err(stop) => return self.stopped(observers, stop),
+                // It is known by the time at which it first began.
+                Ok(Start::Continues(.., started_ms)) if started_ms != info.started_ms => {
+                    return Performed::Began(started_ms);
+                }
+                Ok(Start::Continues(payload, begun, _)) => (message.payload, continued) = (payload, begun),
+                Ok(Start::Concludes(conclusion)) => return conclusion.into(),
+                Err(stop) => return self.stopped(observers, stop).into(),
             }
             if let Some(patience) = caller_waits {
                 patience.begun(&info);
@@ -131,7 +158,7 @@ impl Instance {
             if let Stop::Outage(_, outage) = &stop {
                 performer.gave_up(outage, &begun).await;
             }
-            return self.stopped(observers, stop);
+            return self.stopped(observers, stop).into();
         }
         let mut journal = Journal::new();
         loop {
@@ -145,7 +172,7 @@ impl Instance {
                     Err(stop) => Err(stop),
                 },
             };
-            return match performed {
+            let conclusion = match performed {
                 Ok(conclusion) => {
                     *onward = performer.onward.take();
                     conclusion
@@ -159,6 +186,7 @@ impl Instance {
                     self.stopped(observers, stop)
                 }
             };
+            return conclusion.into();
         }
     }
 

@@ -22,7 +22,7 @@ use crate::instance::Instance;
 use crate::trace::{Sampling, incoming};
 
 /// A request at the start of one of its phases.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Arrival {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) token: Token,

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use faasflow_core::machine::Outage;
 use faasflow_core::state::{Scope, StateManager as _};
 use faasflow_core::{RequestId, RequestInfo};
-use faasflow_http::{ReadBodyError, now_ms};
-use http::{HeaderMap, StatusCode};
+use faasflow_http::now_ms;
+use http::HeaderMap;
 
 use super::not_done::NotDone;
+use super::payloads::no_room;
 use super::progress::NotFound;
 use crate::delivery::NotRepeated;
-use crate::forward::NoPayload;
 use crate::instance::Instance;
-use crate::observers::Observers;
 use crate::trace::incoming;
 
 impl Instance {
@@ -33,22 +31,9 @@ impl Instance {
             );
             return Err(NotDone::Bad(why));
         }
-        let _admitted = self.budget.admit().map_err(|full| {
-            let error = ReadBodyError::from(full);
-            NotDone::Refused(StatusCode::SERVICE_UNAVAILABLE, error.code(), format!("{error}; try again later"))
-        })?;
-        let observers = Observers::for_request(original.clone(), &self.metrics);
-        let payload = match self.take(opened.first.payload, &opened.info, Some(&manager), &observers).await {
-            Ok(payload) => payload,
-            Err(NoPayload::Unfit(_)) => {
-                let why = "the input of the request is no longer kept; send the request again from where it came from";
-                return Err(NotDone::NotThere(why.to_owned()));
-            }
-            Err(NoPayload::Outage(outage)) => return Err(NotDone::Outage(outage)),
-            Err(NoPayload::Failed(error)) => {
-                return Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}"))));
-            }
-        };
+        let _admitted = self.budget.admit().map_err(no_room)?;
+        let gone = "the input of the request is no longer kept; send the request again from where it came from";
+        let payload = self.recorded(opened.first.payload, &opened.info, &manager, gone).await?;
         let info = RequestInfo {
             id,
             callback_url: None,

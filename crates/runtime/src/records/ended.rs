@@ -10,12 +10,11 @@ use faasflow_core::{Outcome, RequestInfo};
 use http::StatusCode;
 use tokio::time::Instant;
 
+use super::not_done::NotDone;
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
 use crate::delivery::reason_payload;
-use crate::forward::NoPayload;
 use crate::instance::Instance;
-use crate::observers::Observers;
 use faasflow_core::machine::Outage;
 
 /// The pause before a store is asked again that does not show yet how a request has ended.
@@ -94,13 +93,15 @@ impl Instance {
             let code = Code::all().iter().copied().find(|code| code.as_str() == reason.code);
             return Ok(Conclusion::Ended(outcome, reason_payload(&info.id, phase_of(&key), reason), code));
         }
-        let observers = Observers::for_request(info.id.clone(), &self.metrics);
-        let payload = self.take(record.output, info, Some(&manager), &observers).await;
-        match payload {
+        match self.recorded(record.output, info, &manager, EXPIRED).await {
             Ok(payload) => Ok(Conclusion::Ended(outcome, payload, None)),
-            Err(NoPayload::Unfit(_)) => Ok(expired()),
-            Err(NoPayload::Outage(outage)) => Err(outage.detail),
-            Err(NoPayload::Failed(error)) => Err(format!("{error:#}")),
+            Err(NotDone::NotThere(_)) => Ok(expired()),
+            Err(NotDone::Outage(outage)) => Err(outage.detail),
+            // There is no room for it now.
+            Err(error) => {
+                let (_, code, reason) = error.answer();
+                Ok(Conclusion::Transient(Outage::new(code, "there is no room for the result now", reason)))
+            }
         }
     }
 }

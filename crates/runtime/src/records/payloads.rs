@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use faasflow_core::definition::{HIDDEN, SECRET, masked_text};
 use faasflow_core::envelope::Carried;
@@ -12,6 +13,8 @@ use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRec
 use faasflow_core::machine::{Outage, Route};
 use faasflow_core::state::{Key, Scope, StateManager as _};
 use faasflow_core::{MemberOutcome, Payload, RequestInfo};
+use faasflow_http::{NoRoom, ReadBodyError};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -62,6 +65,15 @@ struct ToldMember {
     output: Option<Box<RawValue>>,
 }
 
+/// The refusal of a request for which there is no room.
+pub(super) fn no_room(full: NoRoom) -> NotDone {
+    let error = ReadBodyError::from(full);
+    NotDone::Refused(StatusCode::SERVICE_UNAVAILABLE, error.code(), format!("{error}; try again later"))
+}
+
+/// How long a payload waits for room.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where the payloads of a request are read from.
 struct Shelves<'a> {
     instance: &'a Instance,
@@ -73,6 +85,31 @@ struct Shelves<'a> {
 }
 
 impl Instance {
+    /// A payload that is recorded, with room for it in the budget. `gone` says what to do if it is not kept any more.
+    pub(super) async fn recorded(
+        &self,
+        carried: Carried,
+        info: &RequestInfo,
+        manager: &RetryingState,
+        gone: &str,
+    ) -> Result<Payload, NotDone> {
+        let mut share = self.budget.answer_share(PATIENCE);
+        if let Carried::Stored(reference) = &carried {
+            share.make_room(reference.bytes()).await.map_err(no_room)?;
+        }
+        let observers = Observers::for_request(info.id.clone(), &self.metrics);
+        let payload = match self.take(carried, info, Some(manager), &observers).await {
+            Ok(payload) => payload,
+            Err(NoPayload::Unfit(_)) => return Err(NotDone::NotThere(gone.to_owned())),
+            Err(NoPayload::Outage(outage)) => return Err(NotDone::Outage(outage)),
+            Err(NoPayload::Failed(error)) => {
+                return Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}"))));
+            }
+        };
+        let content_type = payload.content_type_header().cloned();
+        Ok(Payload::new(share.keep(payload.into_bytes())).with_content_type_header(content_type))
+    }
+
     /// A payload of a place; without a place, what the request was sent with. The future is boxed here, because the compiler cannot
     /// prove from the outside that it can move between threads.
     pub(super) fn shown<'a>(
@@ -173,13 +210,7 @@ impl Shelves<'_> {
 
     /// A payload as it was stored.
     async fn taken(&self, carried: Carried) -> Result<Payload, NotDone> {
-        let observers = Observers::for_request(self.info.id.clone(), &self.instance.metrics);
-        match self.instance.take(carried, &self.info, Some(self.manager), &observers).await {
-            Ok(payload) => Ok(payload),
-            Err(NoPayload::Unfit(_)) => Err(NotDone::NotThere("the payload is no longer kept".to_owned())),
-            Err(NoPayload::Outage(outage)) => Err(NotDone::Outage(outage)),
-            Err(NoPayload::Failed(error)) => Err(NotDone::Outage(Outage::state_unreachable(format!("{error:#}")))),
-        }
+        self.instance.recorded(carried, &self.info, self.manager, "the payload is no longer kept").await
     }
 
     /// Without the values of the flow's secret fields.

@@ -189,3 +189,27 @@ async fn a_request_runs_again_with_the_deployed_definition() {
     assert_eq!(["one", "two", "three"].map(|name| kit.calls(name).len()), [2, 1, 1]);
     assert_eq!(status(&kit, "second").await["is_deployed"], true);
 }
+
+/// An id stands for one request, whatever it repeats. Asking again lists it once, at the time when it began.
+#[tokio::test]
+async fn the_id_of_another_request_is_taken() {
+    let kit = remembering(chain()).start().await;
+    for id in ["first", "other", "plain"] {
+        kit.request("x").header("x-faasflow-request-id", id).answer().await;
+        waited(&kit, &format!("/_/requests/{id}/result")).await;
+    }
+    kit.hold_queue();
+    for _ in 0..3 {
+        again(&kit, "/_/requests/first/again?id=new").await;
+    }
+    for target in ["/_/requests/other/again?id=new", "/_/requests/first/again?id=plain"] {
+        let answer = asked(&kit, Method::POST, target).await;
+        let found = (answer.status.as_u16(), answer.header("x-faasflow-error-code"));
+        assert_eq!(found, (409, Some("FF0415")), "{target}: {}", answer.text());
+    }
+    kit.release_queue();
+    waited(&kit, "/_/requests/new/result").await;
+    assert_eq!(repeats(&kit, "first").await, ["new"]);
+    assert!(repeats(&kit, "other").await.is_empty());
+    assert_eq!(kit.calls("one").len(), 4);
+}

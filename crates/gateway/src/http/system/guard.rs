@@ -40,7 +40,7 @@ impl Guard {
         if is_change_by_page(&request) && !is_of_the_gateway && !self.pages.may_change(&request) {
             refuse_body(request).await;
             let text = "web pages may not change this, except requests and the queue on the gateway's own pages: use faas-cli, or \
-                        leave out the header `Origin`";
+                        leave out the headers `Origin` and `Sec-Fetch-Site`";
             return Err(Box::new(refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text)));
         }
         // A web page must not read answers either, through a domain name that resolves to this machine (DNS rebinding).

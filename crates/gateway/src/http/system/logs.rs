@@ -40,7 +40,7 @@ pub(crate) struct LogSources {
 pub(super) struct LogQuery {
     name: String,
     request: String,
-    place: String,
+    place: Option<String>,
     tail: String,
     since: String,
     follow: String,
@@ -60,15 +60,15 @@ impl LogQuery {
                     .ok_or_else(|| format!("`request` is not the id of a request: an id has {}", RequestId::FORM))?,
             ),
         };
-        let place = match self.place.as_str() {
-            "" => None,
-            _ if request.is_none() => {
+        let place = match self.place.as_deref() {
+            None => None,
+            Some(_) if request.is_none() => {
                 return Err(
                     "`place` is a place of a request: name the request as well, /system/logs?request=ID&place=1"
                         .to_owned(),
                 );
             }
-            text => match Place::parse(text) {
+            Some(text) => match Place::parse(text) {
                 Some(place) => Some(place.to_string()),
                 None => {
                     return Err("`place` is not a place, such as `2` or `1.0/3`: the status of the request lists them"

@@ -45,16 +45,23 @@ impl Instance {
         original: &'a RequestId,
         deadline: &'a Deadline,
     ) -> BoxFuture<'a, Result<(), NotRepeated>> {
-        Box::pin(self.begin_repeated(info, payload, original, deadline))
+        Box::pin(async move {
+            let first = self.begin_repeated(info.clone(), payload.clone(), original, deadline).await?;
+            let Some(started_ms) = first else { return Ok(()) };
+            // It is known by the time at which it first began.
+            let info = RequestInfo { started_ms, ..(*info).clone() };
+            self.begin_repeated(Arc::new(info), payload, original, deadline).await.map(drop)
+        })
     }
 
+    /// Returns when the request began if that was at another time, before this began anything.
     async fn begin_repeated(
         &self,
         info: Arc<RequestInfo>,
         payload: Payload,
         original: &RequestId,
         deadline: &Deadline,
-    ) -> Result<(), NotRepeated> {
+    ) -> Result<Option<u64>, NotRepeated> {
         let place = self.flow.plan().start();
         let body = Carried::Inline(payload);
         let fresh = Message::fresh(place.clone(), body.clone(), Caller::Left);
@@ -82,7 +89,8 @@ impl Instance {
                 observers.emit(&Event::Begun { delivery: Delivery::Fresh, waited: std::time::Duration::ZERO });
                 (carried, BegunWith::Deployed, Beginning::Now(written))
             }
-            Ok(Start::Continues(carried, begun_with)) => (carried, begun_with, Beginning::Before),
+            Ok(Start::Continues(.., started_ms)) if started_ms != info.started_ms => return Ok(Some(started_ms)),
+            Ok(Start::Continues(carried, begun_with, _)) => (carried, begun_with, Beginning::Before),
             Ok(Start::Concludes(conclusion)) => return concluded(conclusion),
             Err(Stop::Outage(_, outage)) => return Err(NotRepeated::Outage(outage)),
             Err(Stop::Unfit(unfit)) => return concluded(refuse(unfit)),
@@ -109,16 +117,16 @@ impl Instance {
             let queued = Begun { caller_waits: false, ..begun };
             let _ = performer.replace_begun(written, &queued).await;
         }
-        Ok(())
+        Ok(None)
     }
 }
 
 /// What it means for the caller that a request does not begin now.
-fn concluded(conclusion: Conclusion) -> Result<(), NotRepeated> {
+fn concluded(conclusion: Conclusion) -> Result<Option<u64>, NotRepeated> {
     match conclusion {
         Conclusion::Refused(status, code, reason) => Err(NotRepeated::Refused(status, code, reason)),
         Conclusion::Transient(outage) => Err(NotRepeated::Outage(outage)),
         // It was begun before.
-        Conclusion::Forwarded | Conclusion::Ended(..) => Ok(()),
+        Conclusion::Forwarded | Conclusion::Ended(..) => Ok(None),
     }
 }

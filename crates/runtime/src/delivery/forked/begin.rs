@@ -32,8 +32,9 @@ use crate::retrying_state::{PAUSE, UNKNOWN_IN_A_ROW};
 pub(super) enum Start {
     /// The request begins with it, with this payload. It has written this.
     Begins(Carried, Bytes),
-    /// An earlier delivery began the request with this definition, and was interrupted.
-    Continues(Carried, BegunWith),
+    /// An earlier delivery began the request with this definition, and was interrupted. The last value is when the request began, in
+    /// milliseconds since the Unix epoch.
+    Continues(Carried, BegunWith, u64),
     /// The delivery is answered with this, and nothing of the request is executed.
     Concludes(Conclusion),
 }
@@ -82,6 +83,13 @@ impl<'a> Performer<'a> {
             match begun {
                 None if is_over => return Ok(Start::Concludes(id_was_used(&info.id))),
                 Some(_) if is_over && self.is_expired().await? => return Ok(Start::Concludes(id_was_used(&info.id))),
+                // A request that repeats one does not stand for a request that repeats another one, or none.
+                Some(Some((begun, _)))
+                    if repeats.is_some_and(|original| begun.repeats.as_deref() != Some(original.as_str()))
+                        && !begun.is_given_up =>
+                {
+                    return Ok(Start::Concludes(id_is_taken(&info.id)));
+                }
                 Some(Some((begun, control))) if begun.input_sha256 == input_sha256 => {
                     if let Some(start) = self.begun_before(&payload, &begun, &control, invocation, is_over).await? {
                         return Ok(start);
@@ -257,12 +265,12 @@ impl<'a> Performer<'a> {
         let instance = self.instance;
         let begun = instance.begun_with(&envelope, control);
         if matches!(begun, BegunWith::Deployed) || self.read(&result_key(&self.message.place)).await?.is_some() {
-            return Ok(Start::Continues(carried, begun));
+            return Ok(Start::Continues(carried, begun, envelope.request.started_ms));
         }
         let deployed = |control: Control| Some(control.with_shape(instance.flow.plan().shape()));
         let decided = decide(&self.manager(), &self.scope, deployed).await;
         decided.map_err(|error| self.unreadable(&error))?;
-        Ok(Start::Continues(carried, BegunWith::Deployed))
+        Ok(Start::Continues(carried, BegunWith::Deployed, envelope.request.started_ms))
     }
 
     /// Writes anew how the request began, if that is still what this delivery knows. Returns whether it was.
