@@ -10,7 +10,7 @@ use faasflow_core::{Outcome, RequestInfo};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::not_done::NotDone;
+use super::not_done::{EXPIRED, NotDone};
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
 use crate::delivery::reason_payload;
@@ -105,10 +105,6 @@ impl Instance {
         }
     }
 }
-
-/// Why there is nothing about a request that has ended. A store that was emptied looks the same.
-pub(super) const EXPIRED: &str =
-    "the request has ended, and its record has expired or was lost; the setting is `keep_records`";
 
 /// The answer to somebody who asks for what is no longer kept.
 pub(super) fn expired() -> Conclusion {

@@ -6,9 +6,12 @@ use faasflow_core::machine::Outage;
 use faasflow_core::state::{StateError, Status};
 use http::StatusCode;
 
-use super::ended::EXPIRED;
 use super::post::NotPosted;
 use super::progress::{NotFound, unreadable};
+
+/// Why there is nothing about a request that has ended. A store that was emptied looks the same.
+pub(super) const EXPIRED: &str =
+    "the request has ended, and its record has expired or was lost; the setting is `keep_records`";
 
 /// Why something could not be done with a request.
 #[derive(Debug)]
