@@ -16,6 +16,17 @@ function ledAt(place, places) {
   return led.length > 0 ? Math.max(...led.map((other) => other.done_ms)) : undefined;
 }
 
+/** Whether an item was put into the queue because another one had ended. Those of the first wave have not waited for their turn. */
+function hasWaitedForTurn(place, request, accepted) {
+  const around = place.path.slice(0, -1);
+  const isBeside = ({ path }) => path.length === place.path.length && around.every((name, index) => path[index] === name);
+  const ended = request.places.filter((other) => other !== place && isBeside(other) && other.done_ms !== undefined);
+  if (ended.length > 0 && Math.min(...ended.map((other) => other.done_ms)) <= accepted) return true;
+  // Others that have ended are only counted.
+  const fork = request.places.findLast(({ path, members }) => members && path.length === around.length && around.every((name, index) => path[index] === name));
+  return fork !== undefined && fork.members.done + fork.members.failed > ended.length;
+}
+
 /** What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. */
 export function partsOf(place, request, now, calls) {
   const parts = [];
@@ -34,10 +45,15 @@ export function partsOf(place, request, now, calls) {
   const isInItem = /^item-\d+$/.test(place.path.at(-1) ?? "");
   const accepted = queued ?? call?.accepted_ms ?? (attempts.length > 0 || isOpen(place) || status === "stopped" ? led : undefined);
   const until = first ?? (isOpen(place) ? now : undefined);
-  if (isInItem && led !== undefined && accepted !== undefined && accepted - led >= 1) add("slot", led, accepted, KINDS.slot);
+  if (isInItem && led !== undefined && accepted !== undefined && accepted - led >= 1) {
+    const kind = hasWaitedForTurn(place, request, accepted) ? "slot" : "queue";
+    add(kind, led, accepted, KINDS[kind]);
+  }
   const isExecuted = call?.in_flight && attempts.length === 0;
   if (first === undefined && isExecuted) {
     add("running", accepted, now, "in progress");
+  } else if (first === undefined && place.status === "waiting" && !call) {
+    add("idle", accepted ?? request.moved_ms, now, "waiting");
   } else if (first === undefined && isOpen(place) && !call) {
     // It may be in progress, or in the queue.
     add("open", accepted ?? request.started_ms, now, "in progress or in the queue");

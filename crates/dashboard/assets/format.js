@@ -53,6 +53,7 @@ const STATUSES = {
   waiting: ["warn", "Waiting"],
   running: ["busy", "Running"],
   retrying: ["warn", "Retrying"],
+  "given up": ["bad", "Given up"],
   paused: ["warn", "Paused"],
   parked: ["warn", "Parked"],
   success: ["good", "Succeeded"],

@@ -23,7 +23,7 @@ export function timeline(opened, choose, insideOf) {
   const key = h("p", { class: "quiet key" });
   const more = h("p", { class: "quiet" });
   const element = h("div", {}, rows, key, more);
-  const update = (request, calls) => {
+  const update = (request, calls, isGivenUp) => {
     const now = request.ended_ms ?? Date.now();
     const listed = withoutMany(request.places);
     // Failed ones first if there are too many to show them all.
@@ -38,7 +38,7 @@ export function timeline(opened, choose, insideOf) {
     busy.push(...request.places.map((place) => whileMembers(place, request, now)).filter((span) => span !== null));
     const [scale, cuts] = scaleOf(from, to, busy, WIDTH);
     keyed(rows, places, (place) => place.place, (place) => make(place, opened, choose, insideOf), (row, place) => {
-      row.bring(place, { parts: all.get(place.place), scale, cuts, request, now, calls, call: callOf(place, calls) });
+      row.bring(place, { parts: all.get(place.place), scale, cuts, request, now, calls, call: callOf(place, calls), isGivenUp: isGivenUp(place) });
     });
     const left = cuts.reduce((sum, cut) => sum + cut.to - cut.from, 0);
     const kinds = Object.keys(KINDS).filter((kind) => parts.some((part) => part.kind === kind));
@@ -113,7 +113,7 @@ function make(place, opened, choose, insideOf) {
   row.bring = (of, seen) => {
     latest = { of, seen };
     row.className = hasNotBegun(of) ? "ahead" : "";
-    updateChip(status, hasNotBegun(of) ? "Not begun" : of.status);
+    updateChip(status, hasNotBegun(of) ? "Not begun" : seen.isGivenUp ? "given up" : of.status);
     const { parts, scale, cuts, now } = seen;
     const drawn = parts.map((part) => {
       const [begin, end] = [scale(part.from), scale(part.to)];

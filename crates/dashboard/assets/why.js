@@ -47,10 +47,14 @@ export function whyNot(request, queue, now = Date.now()) {
   return sentences;
 }
 
+/** The dead letter that a place has become, if the queue has given it up. */
+export const letterOf = (place, letters) =>
+  letters?.find((letter) => letter.call_id !== "" && letter.call_id === place.call_id && !letter.callback);
+
 function about(place, request, queue, now) {
   const name = nameOf(place);
   const call = callOf(place, queue?.calls);
-  const letter = queue?.letters.find((letter) => letter.call_id !== "" && letter.call_id === place.call_id && !letter.callback);
+  const letter = letterOf(place, queue?.letters);
   const why = place.reason ? `, because ${place.reason.text}` : "";
   if (call?.in_flight) {
     return [`${name} is being executed${call.attempt > 1 ? `, attempt ${count(call.attempt)}` : ""}${call.attempt > 1 && why ? `; the last attempt was given up${why}` : ""}.`];

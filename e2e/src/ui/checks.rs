@@ -359,6 +359,7 @@ async fn retried(visit: &Visit) -> Result<(), String> {
         .await?;
     visit.seen("request-retrying").await?;
     tab.shows("does not go on: the queue gave it up after 2 attempts").await?;
+    tab.until("its place says so", "document.querySelector('.timeline').innerText.includes('Given up')").await?;
     visit.seen("request-given-up").await?;
     stand.courier.store(true, Ordering::SeqCst);
     tab.click(".now a", "a dead letter").await?;

@@ -12,7 +12,7 @@ import { button, chip, confirm, copyable, link, loading, logView, parameters, se
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
-import { whyNot } from "../why.js";
+import { letterOf, whyNot } from "../why.js";
 
 /** The largest body that a command contains, in bytes. */
 const TYPED = 20_000;
@@ -159,7 +159,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   function showTimes(request) {
     setText(words, inWords(request));
     showNow(request);
-    updatePlaces(request, queue?.calls);
+    updatePlaces(request, queue?.calls, (place) => isOpen(place) && letterOf(place, queue?.letters) !== undefined);
   }
 
   /** The last lines come a little after the end. */
@@ -204,6 +204,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   function showNow(request) {
     const sentences = isEnd(request.status) ? [] : whyNot(request, queue);
     now.hidden = sentences.length === 0;
+    now.classList.toggle("stuck", sentences.some((sentence) => sentence.some((part) => part.letter !== undefined)));
     // Each sentence is replaced by itself, so that a link in another one can be clicked while a time is counted down.
     keyed(now, [...sentences.entries()], ([index]) => index, () => h("li", {}), (item, [, sentence]) => {
       putIfNew(item, sentence, () => sentence.map((part) => {
