@@ -25,7 +25,7 @@ use faasflow_core::code::{self, Code};
 use faasflow_core::envelope::Carried;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::forked::{Effect, Ended, Ending, Journal, MemberRecord, Message, Reply, proceed};
-use faasflow_core::machine::{Caller, Outage, Route, Unfit};
+use faasflow_core::machine::{Caller, Outage, Route, Token, Unfit};
 use faasflow_core::state::{Key, add_repeat};
 use faasflow_core::{Context, MemberOutcome, Outcome, Payload, RequestId, RequestInfo};
 
@@ -45,8 +45,8 @@ use crate::records::Patience;
 /// What came of a delivery.
 enum Performed {
     Concluded(Conclusion),
-    /// Nothing yet: the request began with an earlier delivery, at this time.
-    Began(u64),
+    /// Nothing yet: the request began with an earlier delivery, at this time. This is its payload.
+    Began(u64, Carried),
 }
 
 impl From<Conclusion> for Performed {
@@ -61,23 +61,27 @@ impl Instance {
     /// The future is boxed here, because the compiler cannot prove from the outside that it can move between threads.
     pub(super) fn drive_with_store<'a>(
         &'a self,
-        arrived: Arrival,
+        mut arrived: Arrival,
         deadline: &'a Deadline,
         observers: &'a Observers<'_>,
         caller_waits: Option<&'a Patience>,
     ) -> BoxFuture<'a, (Conclusion, Option<Message>)> {
         Box::pin(async move {
             let mut onward = None;
-            let first = arrived.sent_ms.is_none().then(|| arrived.clone());
+            // Without the payload, which would be held in memory for as long as the phase takes.
+            let with = |token: &Token, payload| Token::new(token.place().clone(), payload).with_caller(token.caller());
+            let payload = arrived.token.take_payload();
+            let again = arrived.sent_ms.is_none().then(|| arrived.clone());
+            arrived.token = with(&arrived.token, payload);
             let mut performed = self.perform_all(arrived, deadline, observers, caller_waits, &mut onward).await;
-            if let (Performed::Began(started_ms), Some(mut first)) = (&performed, first) {
-                let info = RequestInfo { started_ms: *started_ms, ..(*first.info).clone() };
-                first.info = Arc::new(info);
-                performed = self.perform_all(first, deadline, observers, caller_waits, &mut onward).await;
+            if let (Performed::Began(started_ms, payload), Some(mut again)) = (&performed, again) {
+                again.info = Arc::new(RequestInfo { started_ms: *started_ms, ..(*again.info).clone() });
+                again.token = with(&again.token, payload.clone());
+                performed = self.perform_all(again, deadline, observers, caller_waits, &mut onward).await;
             }
             let conclusion = match performed {
                 Performed::Concluded(conclusion) => conclusion,
-                Performed::Began(_) => Conclusion::Transient(other_delivery("it has begun the request meanwhile")),
+                Performed::Began(..) => Conclusion::Transient(other_delivery("it has begun the request meanwhile")),
             };
             (conclusion, onward)
         })
@@ -133,7 +137,7 @@ impl Instance {
                 }
                 // It is known by the time at which it first began.
                 Ok(Start::Continues(.., started_ms)) if started_ms != info.started_ms => {
-                    return Performed::Began(started_ms);
+                    return Performed::Began(started_ms, message.payload.clone());
                 }
                 Ok(Start::Continues(payload, begun, _)) => (message.payload, continued) = (payload, begun),
                 Ok(Start::Concludes(conclusion)) => return conclusion.into(),
