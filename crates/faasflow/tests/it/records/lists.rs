@@ -133,7 +133,7 @@ async fn requests_are_found_by_where_they_are_and_why() {
         ("at=one", &[]),
         ("at=two&retrying=true", &["again"]),
         ("at=two&status=paused", &["held"]),
-        ("at=two&search=hel", &["held"]),
+        ("at=two&search=he", &["held"]),
         ("reason=answered 503", &["again"]),
         ("reason=Answered", &["again", "bad"]),
         ("reason=`two`", &["again", "bad"]),
