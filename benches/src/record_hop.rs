@@ -22,7 +22,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     block_on(run(scale))
 }
 
-/// The flows. There is one with few and one with many phases, each with records and without.
+/// The flows: one with few phases and one with many, each with and without records.
 const FLOWS: [(&str, usize, bool); 4] =
     [("on-few", FEW, true), ("on-many", MANY, true), ("off-few", FEW, false), ("off-many", MANY, false)];
 

@@ -438,7 +438,7 @@ pub struct RequestSummary {
 #[serde(default)]
 #[non_exhaustive]
 pub struct RequestAt {
-    /// The place: one that matches the filter of the list, or that is tried again, if there is such a place. If none of the members of a
+    /// The place: one that matches the filter of the list, or that is being retried, if there is such a place. If none of the members of a
     /// graph or for-each has been looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
     pub place: String,
     /// The branches and items that it is in, as in [`Place::path`].
@@ -450,7 +450,7 @@ pub struct RequestAt {
     pub steps: Vec<String>,
     /// How far it is.
     pub status: PlaceStatus,
-    /// Why its last delivery was given up, if it is tried again.
+    /// Why its last delivery was given up, if it is being retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
     /// How many other places are open.

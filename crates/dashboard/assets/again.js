@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, put, putIfNew } from "./dom.js";
 import { bytes, newId } from "./format.js";
-import { button, link } from "./parts.js";
+import { button, flowPage, link, requestPage } from "./parts.js";
 
 /** The largest input that is put into the form, in bytes. */
 const MOST_TEXT = 20_000;
@@ -12,7 +12,6 @@ const SECRET = "[secret]";
 /** How many of the requests that repeat one are listed. */
 const LISTED = 5;
 
-const pathOf = (flow, id) => `/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`;
 
 /** Asks how to run a request again. Resolves to "same", "edited" or "". */
 function choose() {
@@ -48,7 +47,7 @@ export function again(flow, id, done, go, signal) {
     const how = await choose();
     if (signal.aborted || how === "") return;
     if (how === "edited") {
-      go(`/ui/flows/${encodeURIComponent(flow)}?repeats=${encodeURIComponent(id)}`);
+      go(`${flowPage(flow)}?repeats=${encodeURIComponent(id)}`);
       return;
     }
     isAsking = true;
@@ -56,7 +55,7 @@ export function again(flow, id, done, go, signal) {
     try {
       const begun = await api.post(`${api.requestPath(flow, id)}/again?id=${encodeURIComponent(unanswered)}`);
       unanswered = null;
-      put(done, h("p", {}, "It runs again as ", link(pathOf(flow, begun.id), begun.id), "."));
+      put(done, h("p", {}, "It runs again as ", link(requestPage(flow, begun.id), begun.id), "."));
       await origins.look();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -82,9 +81,9 @@ function related(flow, id, signal) {
   const show = () => {
     element.hidden = original === undefined && repeats.length === 0;
     putIfNew(element, [original, repeats, isMore], () => [
-      original === undefined ? null : ["It repeats ", link(pathOf(flow, original), original), ". "],
+      original === undefined ? null : ["It repeats ", link(requestPage(flow, original), original), ". "],
       repeats.length === 0 ? null : ["It was run again as ",
-        repeats.map((one, index) => [index > 0 ? ", " : "", link(pathOf(flow, one), one)]), isMore ? ", and more often before" : "", "."],
+        repeats.map((one, index) => [index > 0 ? ", " : "", link(requestPage(flow, one), one)]), isMore ? ", and as earlier ones" : "", "."],
     ]);
   };
   const look = async () => {
@@ -106,13 +105,13 @@ function related(flow, id, signal) {
  * themselves, and why they may not be started yet.
  */
 export function editing(flow, id, fill, signal) {
-  const note = h("p", { class: "note" }, "Loading the input of ", link(pathOf(flow, id), id), "…");
+  const note = h("p", { class: "note" }, "Loading the input of ", link(requestPage(flow, id), id), "…");
   let isMasked = false;
   const say = (...words) => {
     tell(...words);
     note.closest("details")?.scrollIntoView({ block: "start" });
   };
-  const tell = (...words) => put(note, "This runs ", link(pathOf(flow, id), id), " again with an edited input. ", ...words,
+  const tell = (...words) => put(note, "This runs ", link(requestPage(flow, id), id), " again with an edited input. ", ...words,
     " Its query and its headers are not shown, so type those that are needed.");
   (async () => {
     try {

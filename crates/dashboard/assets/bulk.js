@@ -5,7 +5,7 @@ import { h, put, setText } from "./dom.js";
 import { count, counted } from "./format.js";
 import { findAll, inWords, isAboutOpen } from "./find.js";
 import { say } from "./live.js";
-import { button, confirm } from "./parts.js";
+import { button, confirm, link, requestPage } from "./parts.js";
 
 /** What can be done with requests, and with which. */
 const CHANGES = {
@@ -220,9 +220,9 @@ function account(what, done, refused, left, progress) {
     if (!reasons.has(reason)) reasons.set(reason, []);
     reasons.get(reason).push(item);
   }
-  const link = ({ flow, id }) => h("a", { href: `/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}` }, id);
+  const linkTo = ({ flow, id }) => link(requestPage(flow, id), id);
   const named = (items) => [
-    items.slice(0, NAMED).flatMap((item, number) => (number > 0 ? [", ", link(item)] : [link(item)])),
+    items.slice(0, NAMED).flatMap((item, number) => (number > 0 ? [", ", linkTo(item)] : [linkTo(item)])),
     items.length > NAMED ? `, and ${counted(items.length - NAMED, "other")}` : "",
   ];
   put(progress,

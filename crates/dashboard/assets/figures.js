@@ -2,7 +2,7 @@
 
 import { h, keyed, putIfNew, s, setText } from "./dom.js";
 import { count, counted, duration } from "./format.js";
-import { answerChip, button, link, parameters, section, setParameters, table, when } from "./parts.js";
+import { answerChip, button, link, parameters, requestPage, section, setParameters, table, when } from "./parts.js";
 
 const took = (ms) => (ms === undefined ? "–" : duration(ms));
 
@@ -152,6 +152,6 @@ function detailsOf(flow, shape, close) {
 
 function makeFailure(flow, { at_ms: at, request, status, duration_ms: ms }) {
   return h("tr", {}, h("td", { class: "when" }, when(at)),
-    h("td", { class: "id" }, request ? link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(request)}`, request) : "–"),
+    h("td", { class: "id" }, request ? link(requestPage(flow, request), request) : "–"),
     h("td", {}, answerChip(status)), h("td", { class: "number" }, duration(ms)));
 }

@@ -34,7 +34,7 @@ export function inWords(filters) {
     filters.status && `have the status “${look(filters.status)[1]}”`,
     filters.since && `began ${of(SINCE, "since")}`,
     filters.at && `are at a place with ${text("at")}`,
-    filters.retrying && "are tried again",
+    filters.retrying && "are being retried",
     filters.idle && `have ${of(IDLE, "idle")}`,
     filters.reason && `have ${text("reason")} in their reason`,
     filters.search && `have ${text("search")} in their id, a search key, a label or a call id`,

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, put } from "./dom.js";
 import { say } from "./live.js";
-import { keep, kept, link } from "./parts.js";
+import { keep, kept, link, requestPage } from "./parts.js";
 import * as flow from "./pages/flow.js";
 import * as letter from "./pages/letter.js";
 import * as overview from "./pages/overview.js";
@@ -145,7 +145,7 @@ find.addEventListener("submit", async (event) => {
     }
     if (known.length > 0) {
       findId.value = "";
-      go(`/ui/flows/${encodeURIComponent(known[0])}/requests/${encodeURIComponent(id)}`);
+      go(requestPage(known[0], id));
       return;
     }
     const letters = await api.get("/system/queue/dead-letters?limit=1000").catch(api.orAbsent);

@@ -54,6 +54,10 @@ export const loading = () => h("p", { class: "quiet" }, "Loading…");
 
 export const link = (href, ...children) => h("a", { href }, ...children);
 
+/** The addresses of the pages of a flow and of a request. */
+export const flowPage = (flow) => `/ui/flows/${encodeURIComponent(flow)}`;
+export const requestPage = (flow, id) => `${flowPage(flow)}/requests/${encodeURIComponent(id)}`;
+
 /** A section with a heading. */
 export function section(title, ...children) {
   const heading = h("h2", {}, title);

@@ -32,7 +32,7 @@ pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use clock::now_ms;
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
-pub use harmless::forbid_scripts;
+pub use harmless::{forbid_scripts, without_scripts};
 pub use memory::memory_limit;
 pub use refusal::refusal;
 pub use server::{App, Peer, ServerOptions, serve};

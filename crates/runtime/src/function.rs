@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Flow, headers};
-use faasflow_http::{Budget, HttpClient, ServerOptions, forbid_scripts};
+use faasflow_http::{Budget, HttpClient, ServerOptions, without_scripts};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -151,17 +151,19 @@ impl FlowFunction {
         let ready = async |State(FlowFunction(function)): State<FlowFunction>| {
             function.readiness.answer(function.flow.state_manager().cloned(), &function.refusals).await
         };
-        Router::new()
+        // Requests of the flow itself do not pass the layers of these.
+        let own = Router::new()
             .route("/_/health", get(async || "OK\n"))
             .route("/_/ready", get(ready))
             .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
+            .with_state(self.clone())
+            .merge(crate::records::routes(&self.0))
+            .method_not_allowed_fallback(crate::records::method_not_allowed)
+            .layer(map_response(without_scripts));
+        Router::new()
             .fallback(async |State(function): State<FlowFunction>, request: Request| function.receive(request).await)
             .with_state(self.clone())
-            .merge(crate::records::routes(self.0.clone()))
-            .merge(crate::records::item_routes(self.0.clone()))
-            .merge(crate::records::list_routes(self.0.clone()))
-            .method_not_allowed_fallback(crate::records::method_not_allowed)
-            .layer(from_fn(harmless))
+            .merge(own)
     }
 
     /// The route of `/metrics`. It is served on its own port, where callers of the flow do not see it.
@@ -324,18 +326,6 @@ where
             Ok(function.close_while_draining(version, response))
         })
     }
-}
-
-/// Keeps browsers from executing an answer below `/_`, also a refusal: it may quote what others have sent. Answers to requests of the
-/// flow are its own.
-async fn harmless(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_api = path == "/_" || path.starts_with("/_/");
-    let mut answer = next.run(request).await;
-    if is_api {
-        forbid_scripts(answer.headers_mut());
-    }
-    answer
 }
 
 /// Whether the flow remembers its requests.

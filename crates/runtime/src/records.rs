@@ -36,12 +36,22 @@ mod tagged;
 mod unwritten;
 mod waiting;
 
-pub(crate) use api::{method_not_allowed, routes};
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::instance::Instance;
+
+pub(crate) use api::method_not_allowed;
 pub(crate) use control::decide;
 pub(crate) use inline::Patience;
-pub(crate) use items_api::routes as item_routes;
-pub(crate) use listing::routes as list_routes;
 pub(crate) use post::branching;
 pub(crate) use prefer::Preference;
 pub(crate) use unwritten::{NotWritten, Unwritten, WRITE_AFTER};
 pub(crate) use waiting::Waiting;
+
+/// The API of the flow about its requests.
+pub(crate) fn routes(function: &Arc<Instance>) -> Router {
+    let all = [api::routes, items_api::routes, listing::routes].map(|routes| routes(function.clone()));
+    all.into_iter().fold(Router::new(), Router::merge)
+}

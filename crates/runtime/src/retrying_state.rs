@@ -1,5 +1,6 @@
 //! A state manager that retries until a deadline.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,18 @@ impl RetryingState {
             let found: Vec<Vec<_>> = futures_util::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
             Ok(found.into_iter().flatten().collect())
         })
+    }
+
+    /// Reads keys of a request, and adds them to those that are known.
+    pub(crate) async fn read_into(
+        &self,
+        known: &mut HashMap<Key, Option<Bytes>>,
+        scope: &Scope,
+        keys: Vec<Key>,
+    ) -> Result<(), StateError> {
+        let values = self.read_all(scope, &keys).await?;
+        known.extend(keys.into_iter().zip(values));
+        Ok(())
     }
 
     fn read_some<'a>(

@@ -100,7 +100,8 @@ pub(super) async fn place_log(visit: &Visit) -> Result<(), String> {
         .flatten()
         .filter(|line| {
             let line = line.as_str().unwrap_or_default();
-            line.contains(" phase=") && !line.contains(&format!(" place={place}"))
+            let is_here = line.split_whitespace().any(|word| word == format!("place={place}"));
+            line.contains(" phase=") && !is_here
         })
         .collect();
     expect(others.is_empty(), || format!("lines of other places: {others:?}"))?;

@@ -80,7 +80,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "exactly the requests that match are redriven, although more match meanwhile" => finding::matching,
         "more than a thousand requests are stopped half-way and redriven" => finding::crowd,
         "flows of older versions are listed without details" => finding::older,
-        "each page shows something soon" => paint::table,
+        "when each page is painted first is measured" => paint::table,
         "a gateway with a password shows its pages to those who know it" => password,
         "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,

@@ -80,7 +80,7 @@ Examples:
   faasflow requests                                the newest requests of all flows
   faasflow requests upload --status failure        those of one flow that have failed
   faasflow requests --search customer-5            those with this in their ID, key or label
-  faasflow requests --retrying --idle 10m          those that are tried again and have not moved for 10 minutes
+  faasflow requests --retrying --idle 10m          those that are being retried and have not moved for 10 minutes
   faasflow requests show order-17                  where it is, and how long each place took
   faasflow requests result order-17 -o small.jpg   store its result in a file
   faasflow requests redrive --failed --since 1h    start failed requests again, 20 per second

@@ -49,13 +49,13 @@ pub(crate) struct ListRequests {
     /// Only requests that are at a place with this text in its steps, its branches or its label
     #[arg(long, value_name = "TEXT")]
     pub(crate) at: Option<String>,
-    /// Only requests of which a place is tried again
+    /// Only requests with a place that is being retried
     #[arg(long)]
     pub(crate) retrying: bool,
     /// Only requests that have not ended and have not moved for this long, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) idle: Option<Duration>,
-    /// Only requests with this text in the reason why they failed or are tried again, or with this code, such as FF0310
+    /// Only requests with this text in the reason why they failed or are being retried, or with this code, such as FF0310
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// How many to list at most [default: 50]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestReason, RequestSummary};
+use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestSummary};
 use faasflow_core::{code, counted, duration};
 use faasflow_runtime::log::escaped;
 use http::{Method, StatusCode};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::api::{grouped, now_ms};
 use super::context::Context;
-use super::timeline::time;
+use super::timeline::{short_reason, time};
 use crate::args::ListRequests;
 use crate::error::{Exit, Failure};
 use crate::queue::table;
@@ -159,11 +159,12 @@ pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
 
 /// Where a request is, and why.
 fn place(RequestSummary { at, reason, .. }: &RequestSummary) -> String {
-    let mut told: Vec<String> = reason.iter().map(in_words).collect();
+    let mut told: Vec<String> = reason.iter().map(short_reason).collect();
     if let Some(at) = at {
         let path = at.path.iter().map(|name| format!("{name}/")).collect::<String>();
         let label = at.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-        let why = at.reason.as_ref().map(|reason| format!(", tried again: {}", in_words(reason))).unwrap_or_default();
+        let why =
+            at.reason.as_ref().map(|reason| format!(", being retried: {}", short_reason(reason))).unwrap_or_default();
         let least = if at.partial { "at least " } else { "" };
         let more = match at.more {
             0 => String::new(),
@@ -172,12 +173,6 @@ fn place(RequestSummary { at, reason, .. }: &RequestSummary) -> String {
         told.push(format!("{path}{}{label}{why}{more}", at.steps.join(", ")));
     }
     escaped(&told.join("; ")).into_owned()
-}
-
-fn in_words(reason: &RequestReason) -> String {
-    let name = reason.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    let code = reason.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    format!("{name}{}{code}", reason.text)
 }
 
 /// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.

@@ -218,6 +218,13 @@ fn notes(place: &Place, all: &[Place]) -> Vec<String> {
     notes
 }
 
+/// A reason with the name of its step, for a list.
+pub(crate) fn short_reason(reason: &RequestReason) -> String {
+    let mut reason = reason.clone();
+    (reason.step, reason.place) = (None, None);
+    reason_text(&reason)
+}
+
 /// A reason with the place and the step that it names.
 pub(crate) fn reason_text(reason: &RequestReason) -> String {
     let step = match (reason.step, &reason.name) {

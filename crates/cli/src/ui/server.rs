@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRef, Path, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,7 +15,7 @@ use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::headers::{ERROR_CODE, HOP_BY_HOP, OUTCOME};
 use faasflow_dashboard::{OwnPages, PATH, is_change_by_page, is_local, is_of_another_site};
-use faasflow_http::{ReadBodyError, drain, forbid_scripts, read_body, refusal};
+use faasflow_http::{ReadBodyError, drain, read_body, refusal, without_scripts};
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN, REFERER};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -93,22 +93,13 @@ pub(super) fn router(pages: Pages) -> Router {
         .route(paths::REDRIVE, post(queue))
         .route(FUNCTION, post(start))
         .route("/", get(async || Redirect::temporary(PATH)))
+        .route_layer(map_response(without_scripts))
+        // They have a policy of their own.
         .merge(faasflow_dashboard::router())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(pages.own.clone(), check))
-        .layer(from_fn(harmless))
         .with_state(pages)
-}
-
-/// Keeps browsers from executing an answer, also a refusal: it may quote what others have sent. The pages have a policy of their own.
-async fn harmless(request: Request, next: Next) -> Response {
-    let is_page = request.uri().path().starts_with("/ui");
-    let mut answer = next.run(request).await;
-    if !is_page {
-        forbid_scripts(answer.headers_mut());
-    }
-    answer
 }
 
 async fn nothing(uri: Uri) -> Response {

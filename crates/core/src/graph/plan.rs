@@ -173,6 +173,15 @@ impl Plan {
         fork.expect("a graph or for-each of several phases has a fork")
     }
 
+    /// Whether a for-each of several phases comes after a place.
+    #[must_use]
+    pub fn begins_items(&self, place: &Place) -> bool {
+        match self.segment(place).map(Segment::follow) {
+            Some(Follow::Fork(composite)) => self.composite(*composite).kind() == CompositeKind::ForEach,
+            _ => false,
+        }
+    }
+
     /// The body that contains a composite.
     ///
     /// # Panics

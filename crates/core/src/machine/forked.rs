@@ -31,6 +31,7 @@ mod journal;
 mod labels;
 mod member_list;
 mod message;
+mod one_place;
 mod parked;
 mod proceed;
 mod progress;
@@ -56,10 +57,9 @@ pub use flaw::Flaw;
 pub use generations::{EarlierPlace, earlier_places};
 pub use journal::Journal;
 pub use labels::{LABELS_PER_CHUNK, decode_labels, encode_labels};
-pub use member_list::{
-    MemberList, MemberPage, MemberProgress, MemberQuery, MemberStatus, OnePlace, list_members, look_at,
-};
+pub use member_list::{MemberList, MemberPage, MemberProgress, MemberQuery, MemberStatus, list_members};
 pub use message::Message;
+pub use one_place::{OnePlace, one_place};
 pub use parked::Parked;
 pub use proceed::proceed;
 #[doc(hidden)]

@@ -10,7 +10,7 @@ import { figures } from "../figures.js";
 import { counted, shellWord } from "../format.js";
 import { live, say } from "../live.js";
 import { editing } from "../again.js";
-import { button, copyable, link, loading, parameters, section, table } from "../parts.js";
+import { button, copyable, link, loading, parameters, requestPage, section, table } from "../parts.js";
 import { answered } from "../payload.js";
 import { COLUMNS, makeRow } from "./requests.js";
 
@@ -181,7 +181,7 @@ async function shown(flow, answer) {
   const words = answer.status === 202 ? "It is in progress." : outcome ? `It ended as ${outcome}, with status ${answer.status}.`
     : `The answer has status ${answer.status}.`;
   return [
-    h("p", {}, words, " ", id ? link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, "See what became of it") : null),
+    h("p", {}, words, " ", id ? link(requestPage(flow, id), "See what became of it") : null),
     await answered(answer),
   ];
 }

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact, isEnd } from "../format.js";
-import { answerChip, button, confirm, link, loading, section } from "../parts.js";
+import { answerChip, button, confirm, link, loading, requestPage, section } from "../parts.js";
 import { given } from "../payload.js";
 
 export function page(main, { words: [id], signal, go }) {
@@ -36,7 +36,7 @@ function content(letter, go, signal) {
     // Only the page of a flow that knows the request can show it.
     const path = api.requestPath(letter.function, request);
     api.get(path, signal).then((of) => put(origin, "It belongs to the request ",
-      h("span", { class: "id" }, link(`/ui/flows/${encodeURIComponent(letter.function)}/requests/${encodeURIComponent(request)}`, request)), ".",
+      h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
       isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : ""), () => {});
   }
   return [

@@ -6,7 +6,7 @@ import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { hear, isAbout, isConnected } from "../events.js";
 import { count, counted, duration, look } from "../format.js";
 import { live, repeat } from "../live.js";
-import { chip, link, loading, logView, section, table } from "../parts.js";
+import { chip, flowPage, link, loading, logView, section, table } from "../parts.js";
 
 const DAY = "24h";
 /** How many requests of a kind are counted at most. */
@@ -208,7 +208,7 @@ export function bringNumbers(element, queue) {
 }
 
 function makeFlow({ name }) {
-  const path = `/ui/flows/${encodeURIComponent(name)}`;
+  const path = flowPage(name);
   const facts = h("ul", { class: "facts" });
   const card = h("article", { class: "card" }, h("h3", {}, link(path, name)), facts);
   card.bring = (state) => putIfNew(facts, state, () => {
@@ -246,7 +246,7 @@ function makeFunction({ name }, signal) {
   });
   row.bring = (one, flows, measured) => {
     putIfNew(label, flows.includes(name), (isFlow = flows.includes(name)) =>
-      (isFlow ? link(`/ui/flows/${encodeURIComponent(name)}`, name) : name));
+      (isFlow ? link(flowPage(name), name) : name));
     const told = one.replicas === 0 ? ["quiet", "Scaled to zero"] : isReady(one) ? ["good", "Ready"] : ["bad", "Not ready"];
     putIfNew(state, [told, one.replicas, one.availableReplicas], () => {
       const mark = chip("");

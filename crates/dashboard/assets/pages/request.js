@@ -8,7 +8,7 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, repeat, say } from "../live.js";
-import { button, chip, confirm, copyable, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
+import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
@@ -67,7 +67,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
     why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture), resultSection, section("Log", dropped, log));
-  put(main, h("p", { class: "above" }, link(`/ui/flows/${encodeURIComponent(flow)}`, flow), " › request"),
+  put(main, h("p", { class: "above" }, link(flowPage(flow), flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
   setText(words, "Loading…");

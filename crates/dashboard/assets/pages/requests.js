@@ -8,7 +8,7 @@ import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find
 import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
-import { button, chip, keep, kept, link, loading, parameters, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { button, chip, flowPage, keep, kept, link, loading, parameters, requestPage, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
 const PAGE = 100;
@@ -28,7 +28,7 @@ function whereIs({ status, at, reason, moved_ms: moved }) {
   const where = [];
   if (reason) where.push(inWords(reason));
   if (at && !(reason && at.status === "waiting")) {
-    const why = at.status === "retrying" && at.reason ? `: tried again, because ${at.reason.text}` : "";
+    const why = at.status === "retrying" && at.reason ? `: being retried, because ${at.reason.text}` : "";
     const members = at.members !== undefined ? `${counted(at.members, "branch or item", "branches or items")} after ` : "";
     const more = at.more > 0 ? ` (and ${at.partial ? "at least " : ""}${counted(at.more, "more place")})` : "";
     where.push(`${members}${nameOf({ ...at, phase: at.place.match(/(\d+)(@\d+)?$/)?.[1] })}${why}${more}`);
@@ -57,8 +57,8 @@ export function makeRow({ flow, id }, chosen, changed) {
   const row = h("tr", {},
     box ? h("td", { class: "select" }, box) : null,
     h("td", {}, status),
-    h("td", { class: "id" }, link(`/ui/flows/${encodeURIComponent(flow)}/requests/${encodeURIComponent(id)}`, id), chosen ? [found, below] : null),
-    chosen ? h("td", {}, link(`/ui/flows/${encodeURIComponent(flow)}`, flow)) : null,
+    h("td", { class: "id" }, link(requestPage(flow, id), id), chosen ? [found, below] : null),
+    chosen ? h("td", {}, link(flowPage(flow), flow)) : null,
     h("td", { class: "when" }, began),
     chosen ? where : null);
   row.bring = (item) => {

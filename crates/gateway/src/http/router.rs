@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
 use faasflow_core::code;
-use faasflow_http::{Peer, forbid_scripts};
+use faasflow_http::Peer;
 use http::header::ACCEPT;
 use http::{Method, StatusCode};
 
@@ -71,15 +71,5 @@ fn finish(router: Router<AppState>, state: &AppState, has_pages: bool) -> Router
         .method_not_allowed_fallback(wrong_method)
         .with_state(state.clone());
     // axum adds `Allow` to the answers of the whole router only, so this layer is outside of it.
-    Router::new().fallback_service(router).layer(map_response(list_methods)).layer(from_fn(harmless))
-}
-
-/// Keeps browsers from executing an answer of the API, also a refusal: it may quote what others have sent.
-async fn harmless(request: Request, next: Next) -> Response {
-    let is_of_the_api = request.uri().path().starts_with("/system");
-    let mut answer = next.run(request).await;
-    if is_of_the_api {
-        forbid_scripts(answer.headers_mut());
-    }
-    answer
+    Router::new().fallback_service(router).layer(map_response(list_methods))
 }

@@ -1,9 +1,10 @@
 //! OpenFaaS's API, which `faas-cli` uses, and the APIs of the queue and of the requests of flows.
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use faasflow_admin::paths;
+use faasflow_http::without_scripts;
 
 use super::method::wrong_method;
 use super::state::AppState;
@@ -55,4 +56,5 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(state.clone(), guard::check))
         .route(paths::METRICS, get(metrics::of_gateway))
+        .route_layer(map_response(without_scripts))
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use faasflow_core::state::{Scope, StateManager as _};
+use faasflow_core::state::Scope;
 use faasflow_core::{RequestId, RequestInfo};
 use faasflow_http::now_ms;
 use http::HeaderMap;
 
 use super::not_done::NotDone;
 use super::payloads::no_room;
-use super::progress::NotFound;
 use crate::delivery::NotRepeated;
 use crate::instance::Instance;
 use crate::trace::incoming;
@@ -20,10 +19,7 @@ impl Instance {
     pub(super) async fn again(&self, scope: &Scope, id: RequestId) -> Result<(), NotDone> {
         let deadline = self.time_to_answer();
         let manager = self.records(deadline.state_in_steps());
-        let opened = self.opened(&manager, scope).await?;
-        if manager.is_expired(scope).await? {
-            return Err(NotFound::Expired.into());
-        }
+        let opened = self.kept(&manager, scope).await?;
         let original = opened.info.id.clone();
         if original == id {
             let why = format!(

@@ -52,7 +52,7 @@ pub(super) const OLDER: Duration = Duration::from_secs(60);
 const MOST_BODY: u64 = 64 << 10;
 
 /// The routes below `/_/`.
-pub(crate) fn routes(function: Arc<Instance>) -> Router {
+pub(super) fn routes(function: Arc<Instance>) -> Router {
     Router::new()
         .route("/_/openapi.json", get(openapi))
         .route("/_/requests/{id}", get(status))
@@ -326,16 +326,23 @@ async fn answer_of_function(
     show(&function, &id, query, request, Shown::Answer).await
 }
 
+/// The place that a parameter names.
+pub(super) fn named(place: Option<&str>) -> Answered<Place> {
+    match place.and_then(Place::parse) {
+        Some(place) => Ok(place),
+        None => bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
+    }
+}
+
 /// Answers with a payload of a request.
 async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, shown: Shown) -> Response {
     let answer = async {
         function.signed(request).await?;
         let scope = function.scope_from(id)?;
         let Showing { place } = parameters(query.0.as_deref())?;
-        let place = match place.as_deref().map(Place::parse) {
-            None if shown == Shown::Input => None,
-            Some(Some(place)) => Some(place),
-            _ => return bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
+        let place = match (place.as_deref(), shown) {
+            (None, Shown::Input) => None,
+            (place, _) => Some(named(place)?),
         };
         let ShownPayload { payload, is_masked } = function.shown(&scope, place.as_ref(), shown).await?;
         let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);

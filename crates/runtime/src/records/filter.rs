@@ -15,7 +15,7 @@ use crate::instance::Instance;
 pub(super) struct Filter {
     /// A text that is in the branches, the label or the steps of an open place.
     pub(super) at: Option<Text>,
-    /// Whether a place is tried again.
+    /// Whether a place is being retried.
     pub(super) retrying: bool,
     /// For how long it has not moved.
     pub(super) idle: Option<Duration>,
@@ -83,36 +83,38 @@ impl Filter {
     }
 }
 
+/// Why a request is wanted.
+pub(super) enum Because {
+    /// One of its open places is what the filter asks for.
+    Place(Box<api::Place>),
+    /// Whatever its places are.
+    Whole,
+}
+
 impl Instance {
-    /// Whether a request is one of those that are wanted, and how to tell the place that is why.
-    pub(super) fn is_wanted(&self, filter: &Filter, look: &Look) -> bool {
-        match look {
-            Look::Gone => false,
-            Look::Unreadable(key) => filter.open_only().is_none() && filter.is_reason(Some(&unreadable_reason(key))),
-            Look::Ended { reason, .. } => filter.open_only().is_none() && filter.is_reason(reason.as_ref()),
+    /// Whether a request is one of those that are wanted, and which of its places is why.
+    pub(super) fn is_wanted(&self, filter: &Filter, look: &Look) -> Option<Because> {
+        let (is_end, is_reason) = match look {
+            Look::Gone => return None,
+            Look::Unreadable(key) => (true, filter.is_reason(Some(&unreadable_reason(key)))),
+            Look::Ended { reason, .. } => (true, filter.is_reason(reason.as_ref())),
             Look::At { remembered, .. } => {
                 let status = remembered.status();
-                if filter.open_only().is_some() && status.has_ended() {
-                    return false;
-                }
-                let still = Duration::from_millis(now_ms().saturating_sub(remembered.moved_ms()));
-                if filter.idle.is_some_and(|idle| still < idle) {
-                    return false;
-                }
-                let is_reason = filter.is_reason(why(remembered, status).as_ref());
-                let needs_place = filter.at.is_some() || filter.retrying || !is_reason;
-                !needs_place || self.any_open(remembered, |place| filter.is_wanted(place, is_reason))
+                (status.has_ended(), filter.is_reason(why(remembered, status).as_ref()))
             }
-        }
-    }
-
-    /// The details of a request that is wanted, with the place that is why.
-    pub(super) fn details_of_wanted(&self, filter: &Filter, look: &Look) -> super::look::Details {
-        let is_reason = match look {
-            Look::At { remembered, .. } => filter.is_reason(why(remembered, remembered.status()).as_ref()),
-            _ => true,
         };
-        let needs_place = filter.at.is_some() || filter.retrying || !is_reason;
-        self.details(look, |place| needs_place && filter.is_wanted(place, is_reason))
+        if is_end && filter.open_only().is_some() {
+            return None;
+        }
+        let Look::At { remembered, .. } = look else { return is_reason.then_some(Because::Whole) };
+        let still = Duration::from_millis(now_ms().saturating_sub(remembered.moved_ms()));
+        if filter.idle.is_some_and(|idle| still < idle) {
+            return None;
+        }
+        if filter.at.is_none() && !filter.retrying && is_reason {
+            return Some(Because::Whole);
+        }
+        let place = self.find_open(remembered, |place| filter.is_wanted(place, is_reason));
+        place.map(|place| Because::Place(Box::new(place)))
     }
 }

@@ -83,7 +83,7 @@ impl Instance {
         }
         match (1..=self.flow.plan().phase_count()).contains(&phase) {
             true => Ok(BegunWith::Deployed),
-            false => Err(NotDone::NoPhase(format!(
+            false => Err(NotDone::Bad(format!(
                 "the flow has no phase {phase}; it has {}",
                 counted(self.flow.plan().phase_count() as u64, "phase")
             ))),

@@ -7,9 +7,9 @@ use faasflow_core::graph::{CompositeKind, Follow, Place, Plan, Segment};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::{
-    MemberList, MemberProgress, MemberQuery, MemberStatus, OnePlace, PlaceProgress, Standing, list_members, look_at,
+    MemberList, MemberProgress, MemberQuery, MemberStatus, OnePlace, PlaceProgress, Standing, list_members, one_place,
 };
-use faasflow_core::state::{Key, Scope, StateManager as _};
+use faasflow_core::state::{Key, Scope};
 
 use super::answer;
 use super::not_done::NotDone;
@@ -29,19 +29,13 @@ impl Instance {
     ) -> BoxFuture<'a, Result<api::RequestItems, NotDone>> {
         Box::pin(async move {
             let manager = self.records(self.time_to_answer().state_in_steps());
-            let opened = self.opened(&manager, scope).await?;
-            if manager.is_expired(scope).await? {
-                return Err(NotFound::Expired.into());
-            }
+            let opened = self.kept(&manager, scope).await?;
             let route = opened.begun.route(&self.flow);
             let place = query.fork;
             let mut found = HashMap::new();
             let page = loop {
                 match list_members(route, &opened.first, &query, &found) {
-                    MemberList::Needs(keys) => {
-                        let values = manager.read_all(scope, &keys).await?;
-                        found.extend(keys.into_iter().zip(values));
-                    }
+                    MemberList::Needs(keys) => manager.read_into(&mut found, scope, keys).await?,
                     MemberList::Page(page) => break *page,
                     MemberList::Nowhere => return Err(nowhere(place)),
                     MemberList::NoMembers => {
@@ -74,19 +68,13 @@ impl Instance {
         Box::pin(async move {
             let until = self.time_to_answer().state_in_steps();
             let manager = self.records(until);
-            let opened = self.opened(&manager, scope).await?;
-            if manager.is_expired(scope).await? {
-                return Err(NotFound::Expired.into());
-            }
+            let opened = self.kept(&manager, scope).await?;
             let route = opened.begun.route(&self.flow);
             let mut found = HashMap::new();
             let mut is_unbegun = false;
             let progress = loop {
-                match look_at(route, &opened.first, place, &found) {
-                    OnePlace::Needs(keys) => {
-                        let values = manager.read_all(scope, &keys).await?;
-                        found.extend(keys.into_iter().zip(values));
-                    }
+                match one_place(route, &opened.first, place, &found) {
+                    OnePlace::Needs(keys) => manager.read_into(&mut found, scope, keys).await?,
                     OnePlace::Found(progress) => break Some(*progress),
                     OnePlace::NotBegun { status, labels } if is_item(route.plan(), place) => {
                         is_unbegun = true;
@@ -150,7 +138,7 @@ fn unreadable(place: &Place, key: Option<Key>) -> NotDone {
 
 /// Whether a place is in an item of a for-each, directly.
 fn is_item(plan: &Plan, place: &Place) -> bool {
-    place.fork().is_some_and(|(fork, _)| super::listed::is_for_each(plan, &fork))
+    place.fork().is_some_and(|(fork, _)| plan.begins_items(&fork))
 }
 
 fn item(plan: &Plan, fork: &Place, member: &MemberProgress) -> api::RequestItem {

@@ -6,11 +6,11 @@ use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use faasflow_core::graph::Place;
 use faasflow_core::machine::forked::{MemberQuery, MemberStatus};
 use http::StatusCode;
 
-use super::api::{Id, number, parameters};
+use super::api::{Id, named, number, parameters};
+use super::cursor::NOT_A_CURSOR;
 use super::items::{STATUSES, name_of};
 use super::listing::searched;
 use super::parameters::{ListingItems, Showing};
@@ -23,7 +23,7 @@ pub(super) const LISTED: usize = 50;
 pub(super) const MOST_LISTED: usize = 100;
 
 /// The routes below `/_/requests/ID/`.
-pub(crate) fn routes(function: Arc<Instance>) -> Router {
+pub(super) fn routes(function: Arc<Instance>) -> Router {
     Router::new()
         .route("/_/requests/{id}/items", get(items))
         .route("/_/requests/{id}/place", get(place))
@@ -73,13 +73,6 @@ async fn place(
     answered_about(&id, answer.await)
 }
 
-fn named(place: Option<&str>) -> Answered<Place> {
-    match place.and_then(Place::parse) {
-        Some(place) => Ok(place),
-        None => bad("`place` must be a place as the status of the request lists it, such as `2` or `1.0/3`"),
-    }
-}
-
 fn status(text: &str) -> Answered<MemberStatus> {
     match STATUSES.into_iter().find(|status| name_of(*status) == text) {
         Some(status) => Ok(status),
@@ -93,5 +86,5 @@ fn position(text: &str) -> Answered<(MemberStatus, u32)> {
         let status = STATUSES.into_iter().find(|known| name_of(*known) == status)?;
         Some((status, number.parse::<u32>().ok()?.checked_sub(1)?))
     });
-    parsed.map_or_else(|| bad("`cursor` must be the `cursor` of an earlier answer"), Ok)
+    parsed.map_or_else(|| bad(NOT_A_CURSOR), Ok)
 }

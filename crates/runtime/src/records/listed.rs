@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use faasflow_admin as api;
-use faasflow_core::graph::{CompositeKind, Follow, Place, Plan, Segment};
+use faasflow_core::graph::{Place, Plan};
 use faasflow_core::machine::forked::{Ended, FAILED, PlaceProgress, Standing};
 
 /// How many items of a for-each are listed that have not ended. The others are only counted.
@@ -63,7 +63,7 @@ pub(super) fn chosen<'a>(plan: &Plan, places: &'a [PlaceProgress]) -> Chosen<'a>
     };
     let mut counted = HashMap::new();
     for progress in places {
-        let Some(members) = progress.members.filter(|_| is_for_each(plan, &progress.place)) else { continue };
+        let Some(members) = progress.members.filter(|_| plan.begins_items(&progress.place)) else { continue };
         let mut left = unlisted.get(&progress.place).copied().unwrap_or_default();
         left.failed = u64::from(members.failed).saturating_sub(left.failed);
         if left != api::Unlisted::default() {
@@ -85,13 +85,5 @@ impl Chosen<'_> {
 fn around(plan: &Plan, place: &Place) -> impl Iterator<Item = (usize, Place, u32)> {
     let indices = place.path().iter().map(|member| member.index);
     let all = place.forks().zip(indices).enumerate().map(|(depth, (fork, index))| (depth, fork, index));
-    all.filter(|(_, fork, _)| is_for_each(plan, fork))
-}
-
-/// Whether a for-each comes after a place.
-pub(super) fn is_for_each(plan: &Plan, fork: &Place) -> bool {
-    match plan.segment(fork).map(Segment::follow) {
-        Some(Follow::Fork(composite)) => plan.composite(*composite).kind() == CompositeKind::ForEach,
-        _ => false,
-    }
+    all.filter(|(_, fork, _)| plan.begins_items(fork))
 }

@@ -28,7 +28,7 @@ use crate::instance::Instance;
 const SOON: Duration = Duration::from_secs(2);
 
 /// The route.
-pub(crate) fn routes(function: Arc<Instance>) -> Router {
+pub(super) fn routes(function: Arc<Instance>) -> Router {
     Router::new().route("/_/requests", get(list)).with_state(function)
 }
 

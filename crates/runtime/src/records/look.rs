@@ -164,8 +164,8 @@ impl Instance {
         places.find(|place| seen.insert(place.to_string()) && call_id(&remembered.info, place) == wanted)
     }
 
-    /// Details of a request. Of its open places, one that `is_wanted` comes first.
-    pub(super) fn details(&self, look: &Look, is_wanted: impl Fn(&api::Place) -> bool) -> Details {
+    /// Details of a request. `shown` is the open place that they tell about, if that has been found out.
+    pub(super) fn details(&self, look: &Look, shown: Option<api::Place>) -> Details {
         match look {
             Look::Gone => Details::default(),
             Look::Unreadable(key) => {
@@ -176,33 +176,31 @@ impl Instance {
             }
             Look::At { remembered, is_partial } => Details {
                 moved_ms: Some(remembered.moved_ms()),
-                at: self.at(remembered, *is_partial, is_wanted),
+                at: self.at(remembered, *is_partial, shown),
                 reason: why(remembered, remembered.status()).map(short_reason),
             },
         }
     }
 
-    /// The open places of a request. The closure is given each of them, until it returns `true`.
-    pub(super) fn any_open(&self, remembered: &Remembered, is_wanted: impl Fn(&api::Place) -> bool) -> bool {
+    /// The first open place of a request that is wanted.
+    pub(super) fn find_open(
+        &self,
+        remembered: &Remembered,
+        is_wanted: impl Fn(&api::Place) -> bool,
+    ) -> Option<api::Place> {
         let route = remembered.begun.route(&self.flow);
-        open(&remembered.progress).any(|progress| is_wanted(&place(route, &remembered.info, progress)))
+        open(&remembered.progress).map(|progress| place(route, &remembered.info, progress)).find(is_wanted)
     }
 
     /// Where a request is now.
-    fn at(
-        &self,
-        remembered: &Remembered,
-        is_partial: bool,
-        is_wanted: impl Fn(&api::Place) -> bool,
-    ) -> Option<api::RequestAt> {
+    fn at(&self, remembered: &Remembered, is_partial: bool, shown: Option<api::Place>) -> Option<api::RequestAt> {
         if remembered.progress.end.is_some() {
             return None;
         }
         let route = remembered.begun.route(&self.flow);
         let told = |progress: &PlaceProgress| place(route, &remembered.info, progress);
         let count = open(&remembered.progress).count() as u64;
-        let wanted = open(&remembered.progress).map(told).find(is_wanted);
-        let shown = wanted
+        let shown = shown
             .or_else(|| open(&remembered.progress).find(|progress| progress.tried.is_some()).map(told))
             .or_else(|| open(&remembered.progress).next().map(told));
         let mut at = api::RequestAt::default();

@@ -19,11 +19,9 @@ pub(super) enum NotDone {
     NotFound(NotFound),
     /// It is not possible in the status that the request has.
     NotPossible(Status, String),
-    /// The flow has no phase with the number that was named.
-    NoPhase(String),
-    /// The request has no such payload.
+    /// The request has no such place or payload.
     NotThere(String),
-    /// What was asked for is wrong.
+    /// What was asked for is wrong, such as the number of a phase.
     Bad(String),
     /// The request that was to begin is refused.
     Refused(StatusCode, Code, String),
@@ -70,7 +68,7 @@ impl NotDone {
             NotDone::NotPossible(status, why) => {
                 (StatusCode::CONFLICT, code::NOT_POSSIBLE, format!("the request is `{status}`: {why}"))
             }
-            NotDone::NoPhase(why) | NotDone::Bad(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
+            NotDone::Bad(why) => (StatusCode::BAD_REQUEST, code::BAD_API_REQUEST, why.clone()),
             NotDone::NotThere(why) => (StatusCode::NOT_FOUND, code::BAD_API_REQUEST, why.clone()),
             NotDone::Refused(status, code, reason) => (*status, *code, reason.clone()),
             NotDone::Outage(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage.code, outage.reason.clone()),
@@ -88,7 +86,6 @@ impl NotDone {
             NotDone::NotPosted(error) => Some(error.outage.detail.clone()),
             NotDone::NotFound(_)
             | NotDone::NotPossible(..)
-            | NotDone::NoPhase(_)
             | NotDone::NotThere(_)
             | NotDone::Bad(_)
             | NotDone::Refused(..) => None,

@@ -9,7 +9,7 @@ use faasflow_core::state::{KeyedRequest, ListPosition, ListQuery, Listed, StateE
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
-use super::filter::Filter;
+use super::filter::{Because, Filter};
 use super::look::{Details, Extent, Look};
 use super::search::{Wanted, found_by};
 use crate::instance::Instance;
@@ -258,10 +258,12 @@ impl Instance {
                 by.place = Some(place.to_string());
                 found = Some(by);
             }
-            if !asked.filter.is_empty() && !self.is_wanted(&asked.filter, &look) {
-                return Ok((None, values));
-            }
-            let details = asked.details.then(|| self.details_of_wanted(&asked.filter, &look));
+            let Some(because) = self.is_wanted(&asked.filter, &look) else { return Ok((None, values)) };
+            let shown = match because {
+                Because::Place(place) => Some(*place),
+                Because::Whole => None,
+            };
+            let details = asked.details.then(|| self.details(&look, shown));
             Ok((Some(Line { listed, found, details }), values))
         })
     }
@@ -272,7 +274,7 @@ impl Instance {
             let missing: Vec<&mut Line> = some.iter_mut().filter(|line| line.details.is_none()).collect();
             let listed: Vec<Listed> = missing.iter().map(|line| line.listed.clone()).collect();
             for (line, end) in missing.into_iter().zip(self.ends(manager, &listed).await?) {
-                line.details = end.map(|end| self.details(&end, |_| false));
+                line.details = end.map(|end| self.details(&end, None));
             }
         }
         let missing = lines.iter_mut().filter(|line| line.details.is_none());
@@ -290,7 +292,7 @@ impl Instance {
             if Instant::now() < soon {
                 let scope = self.scope_of(&line.listed.request);
                 let (look, _) = self.look(manager, &scope, Extent::GLANCE, false, soon).await?;
-                line.details = Some(self.details(&look, |_| false));
+                line.details = Some(self.details(&look, None));
             }
             Ok(())
         })

@@ -19,7 +19,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::not_done::NotDone;
-use super::progress::NotFound;
 use crate::delivery::list_item;
 use crate::forward::NoPayload;
 use crate::instance::Instance;
@@ -123,10 +122,7 @@ impl Instance {
 
     async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<ShownPayload, NotDone> {
         let manager = self.records(self.time_to_answer().state_in_steps());
-        let opened = self.opened(&manager, scope).await?;
-        if manager.is_expired(scope).await? {
-            return Err(NotFound::Expired.into());
-        }
+        let opened = self.kept(&manager, scope).await?;
         let is_masked = AtomicBool::new(false);
         let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info, is_masked };
         let Some(place) = place else {
@@ -137,10 +133,7 @@ impl Instance {
         let mut found = HashMap::new();
         let (input, record) = loop {
             match find(route, &opened.first, place, &found) {
-                Find::Needs(keys) => {
-                    let values = manager.read_all(scope, &keys).await?;
-                    found.extend(keys.into_iter().zip(values));
-                }
+                Find::Needs(keys) => manager.read_into(&mut found, scope, keys).await?,
                 Find::Found { input, record } => break (*input, record),
                 Find::Nowhere => {
                     let why = format!(

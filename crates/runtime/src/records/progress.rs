@@ -158,11 +158,17 @@ impl Instance {
                     return Ok(opened.remembered(*progress));
                 }
                 Survey::Unreadable(key) => return Err(NotFound::Unreadable(key)),
-                Survey::Needs(keys) => {
-                    let values = manager.read_all(scope, &keys).await?;
-                    found.extend(keys.into_iter().zip(values));
-                }
+                Survey::Needs(keys) => manager.read_into(&mut found, scope, keys).await?,
             }
+        }
+    }
+
+    /// Like [`opened`](Instance::opened), for a request whose record has not expired.
+    pub(super) async fn kept(&self, manager: &RetryingState, scope: &Scope) -> Result<Opened, NotFound> {
+        let opened = self.opened(manager, scope).await?;
+        match manager.is_expired(scope).await? {
+            true => Err(NotFound::Expired),
+            false => Ok(opened),
         }
     }
 

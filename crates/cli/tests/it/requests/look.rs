@@ -75,7 +75,7 @@ async fn requests_are_found_by_where_they_are_and_why() {
     );
     let rows: Vec<&str> = ran.stdout().lines().collect();
     assert!(rows[0].ends_with("NOW AT, OR WHY"), "{ran:?}");
-    let at = "item-7/function `compress` (a.jpg), tried again: it answered 503 (FF0405), and at least 2 more places";
+    let at = "item-7/function `compress` (a.jpg), being retried: it answered 503 (FF0405), and at least 2 more places";
     assert!(rows[1].starts_with("a ") && rows[1].ends_with(at), "{ran:?}");
     assert!(rows[2].ends_with("function `tag`: no \\u{1b}[31mred"), "{ran:?}");
     assert_eq!(ran.stderr(), "Older requests may match as well: `--all` searches all of them.\n");

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::{Branch, CompositeIndex, CompositeKind, Follow, Place, Plan, Segment};
+use crate::graph::{Branch, CompositeIndex, CompositeKind, Follow, Place, Plan};
 
 use super::ended::Ended;
 use super::progress::{PlaceProgress, Standing};
@@ -37,32 +37,25 @@ pub enum WaitsFor {
 #[must_use]
 pub fn ahead(plan: &Plan, places: &[PlaceProgress]) -> Vec<Ahead> {
     let known = places.iter().map(|progress| &progress.place).collect();
-    let mut look = Look { plan, known, found: Vec::new(), at: HashMap::new() };
-    for progress in places.iter().filter(|progress| !is_in_item(plan, &progress.place)) {
+    let is_in_item = |place: &Place| place.forks().any(|fork| plan.begins_items(&fork));
+    let mut outlook = Outlook { plan, known, found: Vec::new(), at: HashMap::new() };
+    for progress in places.iter().filter(|progress| !is_in_item(&progress.place)) {
         let Some(segment) = plan.segment(&progress.place) else { continue };
         match (progress.standing, segment.follow(), progress.members) {
-            (Standing::Waiting | Standing::Running, follow, _) => look.follow(&progress.place, follow),
+            (Standing::Waiting | Standing::Running, follow, _) => outlook.follow(&progress.place, follow),
             (Standing::Ended(Ended::Done), Follow::Fork(composite), Some(members))
                 if members.waiting + members.running > 0 =>
             {
                 let failed = places.iter().filter(|place| place.ended().is_some_and(|ended| ended != Ended::Done));
                 let failed = failed.filter_map(|place| place.place.fork());
                 let failed = failed.filter(|(fork, _)| *fork == progress.place).map(|(_, branch)| branch as usize);
-                look.fork(&progress.place, *composite, &failed.collect());
+                outlook.fork(&progress.place, *composite, &failed.collect());
             }
             _ => {}
         }
     }
-    look.found.sort_by_key(|ahead| (ahead.place.phase(), ahead.place.to_string()));
-    look.found
-}
-
-/// Whether a place is in an item of a for-each.
-fn is_in_item(plan: &Plan, place: &Place) -> bool {
-    place.forks().any(|fork| match plan.segment(&fork).map(Segment::follow) {
-        Some(Follow::Fork(composite)) => plan.composite(*composite).kind() == CompositeKind::ForEach,
-        _ => true,
-    })
+    outlook.found.sort_by_key(|ahead| (ahead.place.phase(), ahead.place.to_string()));
+    outlook.found
 }
 
 /// The branches that come directly or indirectly after a failed one.
@@ -79,7 +72,7 @@ fn given_up(branches: &[Branch], failed: &HashSet<usize>) -> HashSet<usize> {
     }
 }
 
-struct Look<'a> {
+struct Outlook<'a> {
     plan: &'a Plan,
     /// The places that have begun.
     known: HashSet<&'a Place>,
@@ -87,7 +80,7 @@ struct Look<'a> {
     at: HashMap<Place, usize>,
 }
 
-impl Look<'_> {
+impl Outlook<'_> {
     /// Adds what follows a place.
     fn follow(&mut self, place: &Place, follow: &Follow) {
         match follow {

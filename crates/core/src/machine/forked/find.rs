@@ -173,19 +173,28 @@ impl Walk<'_> {
         let fork = &self.message.place;
         let depth = fork.path().len();
         let member = place.path().get(depth).filter(|_| place.forks().nth(depth).as_ref() == Some(fork))?.index;
-        if member >= terms.members {
-            return None;
-        }
+        (member < terms.members).then(|| self.member_token(composite, record, terms.clone(), member))
+    }
+
+    /// The first token of a member.
+    pub(super) fn member_token(
+        &self,
+        composite: CompositeIndex,
+        record: &Record,
+        terms: Terms,
+        member: u32,
+    ) -> Message {
         let outline = self.plan.composite(composite);
-        let is_first = outline.kind() != CompositeKind::Graph
+        // The others begin when those have ended that come before them.
+        let begins_at_once = outline.kind() != CompositeKind::Graph
             || outline.branches().get(member as usize).is_some_and(|branch| branch.after().is_empty());
-        let (payload, origin): (Carried, Origin) = match (&terms.list, is_first) {
+        let (payload, origin): (Carried, Origin) = match (&terms.list, begins_at_once) {
             (Some(_), _) => (Payload::empty().into(), Origin::Item),
             (None, true) => (record.output.clone(), Origin::Token),
             (None, false) => (Payload::empty().into(), Origin::Branches),
         };
-        let joins = [&self.message.joins[..], std::slice::from_ref(terms)].concat();
-        Some(Message::begin(self.entry_place(composite, fork, member), payload, origin, joins))
+        let joins = [&self.message.joins[..], &[terms]].concat();
+        Message::begin(self.entry_place(composite, &self.message.place, member), payload, origin, joins)
     }
 
     /// The token of the join; `None` if it has not been decided.

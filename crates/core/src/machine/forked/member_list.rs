@@ -17,9 +17,9 @@ use super::journal::Journal;
 use super::labels::{decode_labels, label_of};
 use super::message::Message;
 use super::proceed::Walk;
-use super::progress::{PlaceProgress, Standing};
+use super::progress::PlaceProgress;
 use super::record::Record;
-use super::survey::{Begun, Surveyor};
+use super::survey::{SoFar, Surveyor};
 use super::tally::{Members, Tally};
 
 /// How far a member is, in the order in which members are listed.
@@ -32,7 +32,7 @@ pub enum MemberStatus {
     Retrying,
     /// It is in progress or in the queue.
     Running,
-    /// It has not begun, or may not have because the request is paused or parked.
+    /// It has not begun. If the request is paused or parked, it may have.
     Waiting,
     /// It has succeeded.
     Done,
@@ -100,7 +100,7 @@ pub struct MemberProgress {
 
 /// Why a request does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Halt {
+pub(super) enum Halt {
     /// It does.
     None,
     /// It is paused or parked.
@@ -110,34 +110,34 @@ enum Halt {
 }
 
 /// The members that a fork began.
-pub(super) struct Roll {
+pub(super) struct ForkMembers {
     token: Message,
     record: Record,
     terms: Terms,
     composite: CompositeIndex,
     halt: Halt,
     /// The status of each member.
-    statuses: Vec<MemberStatus>,
+    pub(super) statuses: Vec<MemberStatus>,
     /// Those that have begun.
-    begun: HashSet<u32>,
+    pub(super) begun: HashSet<u32>,
     /// The phases of those that have begun and are not counted by the join.
     late: HashMap<u32, Vec<PlaceProgress>>,
     pub(super) members: Members,
 }
 
-/// Why there is no [`Roll`].
-pub(super) enum NoRoll {
+/// Why no members are listed.
+pub(super) enum NotListed {
     Needs(Vec<Key>),
     Nowhere,
     NoMembers,
     Unreadable(Option<Key>),
 }
 
-impl From<Missing> for NoRoll {
-    fn from(missing: Missing) -> NoRoll {
+impl From<Missing> for NotListed {
+    fn from(missing: Missing) -> NotListed {
         match missing {
-            Missing::Keys(keys) => NoRoll::Needs(keys),
-            Missing::Value => NoRoll::Unreadable(None),
+            Missing::Keys(keys) => NotListed::Needs(keys),
+            Missing::Value => NotListed::Unreadable(None),
         }
     }
 }
@@ -155,28 +155,28 @@ pub fn list_members<'a>(
     found: &HashMap<Key, Option<Bytes>>,
 ) -> MemberList {
     let route = route.into();
-    let page = Roll::of(route, first, query.fork, found).and_then(|roll| roll.page(route, query, found));
+    let page = ForkMembers::find(route, first, query.fork, found).and_then(|members| members.page(route, query, found));
     match page {
         Ok(page) => MemberList::Page(Box::new(page)),
-        Err(NoRoll::Needs(keys)) => MemberList::Needs(keys),
-        Err(NoRoll::Nowhere) => MemberList::Nowhere,
-        Err(NoRoll::NoMembers) => MemberList::NoMembers,
-        Err(NoRoll::Unreadable(key)) => MemberList::Unreadable(key),
+        Err(NotListed::Needs(keys)) => MemberList::Needs(keys),
+        Err(NotListed::Nowhere) => MemberList::Nowhere,
+        Err(NotListed::NoMembers) => MemberList::NoMembers,
+        Err(NotListed::Unreadable(key)) => MemberList::Unreadable(key),
     }
 }
 
 impl Surveyor<'_> {
     /// What is missing, if anything is.
-    pub(super) fn complete(&mut self) -> Result<(), NoRoll> {
+    pub(super) fn complete(&mut self) -> Result<(), NotListed> {
         match (self.seen.unreadable.take(), std::mem::take(&mut self.seen.needs)) {
-            (Some(key), _) => Err(NoRoll::Unreadable(Some(key))),
-            (None, needs) if !needs.is_empty() => Err(NoRoll::Needs(needs)),
+            (Some(key), _) => Err(NotListed::Unreadable(Some(key))),
+            (None, needs) if !needs.is_empty() => Err(NotListed::Needs(needs)),
             _ => Ok(()),
         }
     }
 
     /// Why nothing goes on at a place.
-    fn halt(&mut self, place: &Place) -> Result<Halt, NoRoll> {
+    pub(super) fn halt(&mut self, place: &Place) -> Result<Halt, NotListed> {
         let control = self.look(layout::control());
         let parked = self.look(layout::parked());
         let over = self.look(layout::over(place.generation()));
@@ -203,7 +203,7 @@ impl Surveyor<'_> {
 }
 
 impl Halt {
-    fn applies_to(self, phases: &mut [PlaceProgress]) {
+    pub(super) fn applies_to(self, phases: &mut [PlaceProgress]) {
         for phase in phases {
             match self {
                 Halt::None => {}
@@ -214,44 +214,44 @@ impl Halt {
     }
 }
 
-impl Roll {
+impl ForkMembers {
     /// The members that the phase at this place began.
-    pub(super) fn of(
+    pub(super) fn find(
         route: Route<'_>,
         first: &Message,
         fork: &Place,
         found: &HashMap<Key, Option<Bytes>>,
-    ) -> Result<Roll, NoRoll> {
-        let (token, record) = reach(route, first, fork, found)?.ok_or(NoRoll::Nowhere)?;
-        let record = record.ok_or(NoRoll::NoMembers)?;
+    ) -> Result<ForkMembers, NotListed> {
+        let (token, record) = reach(route, first, fork, found)?.ok_or(NotListed::Nowhere)?;
+        let record = record.ok_or(NotListed::NoMembers)?;
         let journal = Journal::new();
         let walk = Walk::new(route, &token, &journal, Flaw::None);
-        let segment = walk.plan.segment(&token.place).ok_or(NoRoll::Nowhere)?;
-        let Follow::Fork(composite) = walk.follow_of(segment, &record) else { return Err(NoRoll::NoMembers) };
-        let terms = record.fork.clone().ok_or(NoRoll::NoMembers)?;
+        let segment = walk.plan.segment(&token.place).ok_or(NotListed::Nowhere)?;
+        let Follow::Fork(composite) = walk.follow_of(segment, &record) else { return Err(NotListed::NoMembers) };
+        let terms = record.fork.clone().ok_or(NotListed::NoMembers)?;
         let outline = walk.plan.composite(composite);
         let mut surveyor = Surveyor::shallow(route, found);
         let mut halt = surveyor.halt(&token.place)?;
-        let begun = match Tally::new(outline, &terms) {
+        let so_far = match Tally::new(outline, &terms) {
             // It is decided before any member begins.
-            tally if tally.verdict.is_some() => Begun { members: Vec::new(), entered: HashMap::new(), tally },
+            tally if tally.verdict.is_some() => SoFar { begun: Vec::new(), entered: HashMap::new(), tally },
             _ => match surveyor.entries(composite, fork, &terms) {
-                Some(entries) => Begun::of(outline, &terms, &entries),
-                None => return Err(surveyor.complete().err().unwrap_or(NoRoll::Unreadable(None))),
+                Some(entries) => SoFar::after(outline, &terms, &entries),
+                None => return Err(surveyor.complete().err().unwrap_or(NotListed::Unreadable(None))),
             },
         };
-        if begun.tally.verdict.is_some() {
+        if so_far.tally.verdict.is_some() {
             halt = Halt::Ended;
         }
         let not_begun = |index: u32| match halt {
             Halt::Ended => MemberStatus::Stopped,
-            _ if begun.tally.gave_up(index as usize) => MemberStatus::Stopped,
+            _ if so_far.tally.gave_up(index as usize) => MemberStatus::Stopped,
             _ => MemberStatus::Waiting,
         };
         let mut statuses: Vec<MemberStatus> = (0..terms.members).map(not_begun).collect();
         let mut late = HashMap::new();
-        for (index, _) in &begun.members {
-            let status = match begun.entered.get(index) {
+        for (index, _) in &so_far.begun {
+            let status = match so_far.entered.get(index) {
                 Some(ended) => status_of(*ended),
                 None => {
                     let entry = walk.entry_place(composite, fork, *index);
@@ -283,8 +283,8 @@ impl Roll {
                 MemberStatus::Stopped => &mut members.stopped,
             } += 1;
         }
-        let begun = begun.members.iter().map(|(index, _)| *index).collect();
-        Ok(Roll { token, record, terms, composite, halt, statuses, begun, late, members })
+        let begun = so_far.begun.iter().map(|(index, _)| *index).collect();
+        Ok(ForkMembers { token, record, terms, composite, halt, statuses, begun, late, members })
     }
 
     fn page(
@@ -292,7 +292,7 @@ impl Roll {
         route: Route<'_>,
         query: &MemberQuery<'_>,
         found: &HashMap<Key, Option<Bytes>>,
-    ) -> Result<MemberPage, NoRoll> {
+    ) -> Result<MemberPage, NotListed> {
         let mut surveyor = Surveyor::shallow(route, found);
         let all = (0u32..).zip(&self.statuses).map(|(index, status)| (*status, index));
         let is_wanted = |at: &(MemberStatus, u32)| {
@@ -333,7 +333,7 @@ impl Roll {
         surveyor: &mut Surveyor<'_>,
         text: &str,
         mut members: Vec<(MemberStatus, u32)>,
-    ) -> Result<Vec<(MemberStatus, u32)>, NoRoll> {
+    ) -> Result<Vec<(MemberStatus, u32)>, NotListed> {
         let lower = text.to_lowercase();
         let number = text.trim().parse::<u32>().ok();
         let outline = surveyor.route.plan().composite(self.composite);
@@ -365,77 +365,4 @@ fn status_of(ended: Ended) -> MemberStatus {
         Ended::Done => MemberStatus::Done,
         Ended::Failed | Ended::Replied => MemberStatus::Failed,
     }
-}
-
-/// One place of a request, or the keys that have to be read to find out about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OnePlace {
-    /// These keys have to be read.
-    Needs(Vec<Key>),
-    /// The request has not reached this place, or its definition does not have it.
-    Nowhere,
-    /// The value of this key, or of another one, cannot be read by this version, or the store does not show it yet.
-    Unreadable(Option<Key>),
-    /// It begins this member of a graph or for-each, which has not begun.
-    NotBegun {
-        /// How far the member is.
-        status: MemberStatus,
-        /// The labels of the items that it is in, from the outermost to the innermost.
-        labels: Vec<String>,
-    },
-    /// How far it is.
-    Found(Box<PlaceProgress>),
-}
-
-/// Finds out about one place, in the way of [`list_members`]. It is found even if [`survey`](super::survey) does not list it.
-#[must_use]
-pub fn look_at<'a>(
-    route: impl Into<Route<'a>>,
-    first: &Message,
-    place: &Place,
-    found: &HashMap<Key, Option<Bytes>>,
-) -> OnePlace {
-    match looked_at(route.into(), first, place, found) {
-        Ok(place) => place,
-        Err(NoRoll::Needs(keys)) => OnePlace::Needs(keys),
-        Err(NoRoll::Nowhere | NoRoll::NoMembers) => OnePlace::Nowhere,
-        Err(NoRoll::Unreadable(key)) => OnePlace::Unreadable(key),
-    }
-}
-
-fn looked_at(
-    route: Route<'_>,
-    first: &Message,
-    place: &Place,
-    found: &HashMap<Key, Option<Bytes>>,
-) -> Result<OnePlace, NoRoll> {
-    let (token, _) = reach(route, first, place, found)?.ok_or(NoRoll::Nowhere)?;
-    let mut surveyor = Surveyor::shallow(route, found);
-    let halt = surveyor.halt(place)?;
-    surveyor.visit(token, halt != Halt::Ended);
-    let mut phases = std::mem::take(&mut surveyor.seen.places);
-    phases.truncate(1);
-    surveyor.complete()?;
-    let Some(mut progress) = phases.pop() else { return Err(NoRoll::Nowhere) };
-    if progress.ended().is_none()
-        && progress.tried.is_none()
-        && let Some((fork, index)) = place.fork()
-    {
-        let roll = Roll::of(route, first, &fork, found)?;
-        if !roll.begun.contains(&index) {
-            let status = *roll.statuses.get(index as usize).ok_or(NoRoll::Nowhere)?;
-            return Ok(OnePlace::NotBegun { status, labels: progress.labels });
-        }
-    }
-    let forks = route.plan().segment(place).is_some_and(|segment| matches!(segment.follow(), Follow::Fork(_)));
-    if forks && progress.standing == Standing::Ended(Ended::Done) {
-        progress.members = match Roll::of(route, first, place, found) {
-            Ok(roll) => Some(roll.members),
-            // A failure handler has recovered the place instead.
-            Err(NoRoll::NoMembers) => None,
-            Err(error) => return Err(error),
-        };
-    }
-    halt.applies_to(std::slice::from_mut(&mut progress));
-    Ok(OnePlace::Found(Box::new(progress)))
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use crate::code;
-use crate::envelope::{Carried, Origin, Terms};
+use crate::envelope::Terms;
 use crate::graph::{Composite, CompositeIndex, CompositeKind, Follow, Place};
 use crate::machine::Route;
 use crate::outcome::Outcome;
@@ -151,19 +151,20 @@ pub(super) struct Seen {
     is_shallow: bool,
 }
 
-/// The members of a fork that have begun, as far as its entries say.
-pub(super) struct Begun {
-    /// Their indices. The members that did not begin at once are accompanied by the number of entries that there were before them.
-    pub(super) members: Vec<(u32, Option<u32>)>,
+/// What the entries of a join say about the members.
+pub(super) struct SoFar {
+    /// Those that have begun. With those that did not begin at once is the number of entries that there were before them.
+    pub(super) begun: Vec<(u32, Option<u32>)>,
     /// How those have ended that have an entry.
     pub(super) entered: HashMap<u32, Ended>,
     /// The tally after the last entry.
     pub(super) tally: Tally,
 }
 
-impl Begun {
-    pub(super) fn of(outline: &Composite, terms: &Terms, entries: &[Entry]) -> Begun {
-        let mut members: Vec<_> = Tally::first(outline, terms).into_iter().map(|member| (member, None)).collect();
+impl SoFar {
+    /// What these entries say, which are all that there are.
+    pub(super) fn after(outline: &Composite, terms: &Terms, entries: &[Entry]) -> SoFar {
+        let mut begun: Vec<_> = Tally::first(outline, terms).into_iter().map(|member| (member, None)).collect();
         let (mut entered, mut tally) = (HashMap::new(), Tally::new(outline, terms));
         for (number, entry) in (0u32..).zip(entries) {
             for (member, ended) in entry.members() {
@@ -172,12 +173,12 @@ impl Begun {
                 if entry.tally.verdict.is_none() {
                     let after = entry.tally_after(outline, terms, &tally, member);
                     let next = after.next(outline, terms, member);
-                    members.extend(next.into_iter().map(|member| (member, Some(number + 1))));
+                    begun.extend(next.into_iter().map(|member| (member, Some(number + 1))));
                 }
             }
             tally = entry.tally.clone();
         }
-        Begun { members, entered, tally }
+        SoFar { begun, entered, tally }
     }
 }
 
@@ -339,18 +340,10 @@ impl<'a> Surveyor<'a> {
             return None;
         };
         let begin = |member: u32, seen: Option<u32>| {
-            let is_first = seen.is_none();
             let terms = Terms { seen: seen.unwrap_or(0), due_ms: None, label: None, ..terms.clone() };
-            let joins = [&walk.message.joins[..], &[terms]].concat();
-            let payload: Carried = if is_first { record.output.clone() } else { Payload::empty().into() };
-            let origin = match (record.fork.as_ref().is_some_and(|terms| terms.list.is_some()), is_first) {
-                (true, _) => Origin::Item,
-                (false, true) => Origin::Token,
-                (false, false) => Origin::Branches,
-            };
-            Message::begin(walk.entry_place(composite, fork, member), payload, origin, joins)
+            walk.member_token(composite, record, terms, member)
         };
-        let Begun { members: begun, entered, tally } = Begun::of(outline, &terms, &entries);
+        let SoFar { begun, entered, tally } = SoFar::after(outline, &terms, &entries);
         let is_decided = tally.verdict.is_some();
         let is_graph = outline.kind() == CompositeKind::Graph;
         if let (false, Some(entry)) = (is_graph, entries.last()) {

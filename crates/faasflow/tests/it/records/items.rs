@@ -266,9 +266,9 @@ async fn asked_with(kit: &Running, target: &str, tag: &str) -> Answer {
     answer
 }
 
-/// The largest for-each: what is asked while it is in progress is small, and answered soon.
+/// The largest for-each: the status stays small while it is in progress, and each item is found.
 #[tokio::test]
-async fn ten_thousand_items_are_asked_about_in_little_time() {
+async fn ten_thousand_items_are_found_and_the_status_stays_small() {
     let each = named(Flow::builder().apply("one")).at_most(10_000).complete(Complete::Settled);
     let kit = remembering(flow(each)).function("one", picky()).start().await;
     kit.hold_queue();
@@ -282,20 +282,13 @@ async fn ten_thousand_items_are_asked_about_in_little_time() {
     for index in (6..10_000).step_by(800) {
         assert_eq!(deliver(&kit, "big", &format!("1.{index}/2")).await.status, 200);
     }
-    let began = Instant::now();
-    get(&kit, "/_/requests/big").await;
-    println!("the status took {} ms", began.elapsed().as_millis());
-    let began = Instant::now();
     let told = page(&kit, "big/items?place=1&limit=100").await;
-    println!("a page of 10,000 items in progress took {} ms", began.elapsed().as_millis());
     let failed: Vec<(u64, &str)> = (7..=10_000).step_by(800).map(|number| (number, "failed")).collect();
     assert_eq!(rows(&told)[..13], failed, "{told}");
     assert_eq!(rows(&told)[13], (1, "running"), "{told}");
     let counts = json!({ "all": 10_000, "waiting": 0, "running": 9987, "done": 0, "failed": 13, "stopped": 0 });
     assert_eq!(told["members"], counts);
-    let began = Instant::now();
     assert_eq!(rows(&page(&kit, "big/items?place=1&search=customer 4711").await), [(4711, "running")]);
-    println!("a search took {} ms", began.elapsed().as_millis());
     let told = page(&kit, "big/place?place=1.4710/2").await;
     assert_eq!(
         (&told["place"]["label"], &told["place"]["status"]),

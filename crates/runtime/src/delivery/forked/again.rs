@@ -63,6 +63,7 @@ impl Instance {
         deadline: &Deadline,
     ) -> Result<Option<u64>, NotRepeated> {
         let place = self.flow.plan().start();
+        let secrets = self.flow.secrets().values(&payload);
         let body = Carried::Inline(payload);
         let fresh = Message::fresh(place.clone(), body.clone(), Caller::Left);
         let message = Message { remembered: true, ..fresh };
@@ -72,9 +73,7 @@ impl Instance {
         let context = context.remembered_for(self.config.keep_records);
         let trace = self.tracer.begin(&info, &place, None);
         let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
-        if let Carried::Inline(payload) = &body {
-            lines.hide(self.flow.secrets().values(payload));
-        }
+        lines.hide(secrets);
         let observers = Observers::for_phase(lines, trace, &self.metrics);
         let phase = self.caller.phase_headers(&context, &observers);
         let route = Route::new(&self.flow, None);
