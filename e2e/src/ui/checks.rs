@@ -75,7 +75,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
-        "the list finds what is tried again, where and why" => finding::broken,
+        "the list finds what is being retried, where and why" => finding::broken,
         "a call id is found, and the page says what is not searched" => finding::call_ids,
         "exactly the requests that match are redriven, although more match meanwhile" => finding::matching,
         "more than a thousand requests are stopped half-way and redriven" => finding::crowd,

@@ -53,7 +53,7 @@ pub(super) async fn broken(visit: &Visit) -> Result<(), String> {
     stand.order("find-2").await?;
     visit.go("/ui/requests?retrying=true").await?;
     rows(tab, 1).await?;
-    tab.until("it says where and why", &format!("/callback.*: tried again, because/.test({WHERE})")).await?;
+    tab.until("it says where and why", &format!("/callback.*: being retried, because/.test({WHERE})")).await?;
     let box_ = "document.querySelector('.check input').checked";
     tab.until("the filter of the URL is set", box_).await?;
     visit.seen("requests-retrying").await?;

@@ -91,3 +91,27 @@ fn a_token_of_a_member_that_the_join_does_not_have_is_refused() {
     let refused = Reply::Refused(Unfit::NoSuchPlace(without_joins.place.clone()));
     assert_eq!(deliver(&for_each, &without_joins, "", ""), refused);
 }
+
+/// The request ends, and its values are removed, while a member is delivered once more.
+#[test]
+fn a_member_whose_request_ends_meanwhile_is_late_and_need_not_come_again() {
+    let (flow, message) = (parallel(), member(0, 2));
+    let record = Bytes::from_static(br#"{"ended":"done","turn":1}"#);
+    let over = Bytes::from_static(br#"{"by":"3","outcome":"success"}"#);
+    for is_over in [true, false] {
+        let mut journal = Journal::new();
+        let reply = loop {
+            journal.add(match proceed(&flow, &message, &journal) {
+                // At first, only its own record is missing.
+                Effect::ReadAll(keys) => {
+                    let found = keys.iter().map(|key| (key.as_str() == "member/1/0").then(|| record.clone()));
+                    Answer::FoundAll(found.collect())
+                }
+                Effect::Read(key) => Answer::Found((is_over && key.as_str() == "over@0").then(|| over.clone())),
+                Effect::Reply(reply) => break reply,
+                other => panic!("{other:?}"),
+            });
+        };
+        assert_eq!(reply, if is_over { Reply::Late } else { Reply::ComeAgain });
+    }
+}

@@ -156,9 +156,13 @@ impl Walk<'_> {
         })
     }
 
-    /// Reads an entry that is known to exist. If the store does not show it yet, the delivery must come again.
+    /// Reads an entry that is known to exist. If the request has ended and removed it, this delivery is late. If the store does
+    /// not show it yet, the delivery must come again.
     fn entry(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32) -> Step<Entry> {
         let found = self.replay.read(layout::entry(fork, number))?;
+        if found.is_none() {
+            self.leave_if_over()?;
+        }
         self.decode_entry(composite, terms, found.as_ref())
     }
 
@@ -300,6 +304,9 @@ impl Walk<'_> {
             let keys = (0..=last).map(|number| layout::entry(&fork, number)).collect();
             let found = answer!(self.replay.perform(|| Effect::ReadAll(keys))?, Answer::FoundAll(found) => found);
             entries.clear();
+            if found.iter().any(Option::is_none) {
+                self.leave_if_over()?;
+            }
             for value in found {
                 entries.push(self.decode_entry(composite, terms, value.as_ref())?.members().collect());
             }

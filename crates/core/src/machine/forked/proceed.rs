@@ -403,6 +403,17 @@ impl<'a> Walk<'a> {
         reply(with)
     }
 
+    /// Leaves if the request has ended since this delivery began: its values may be gone.
+    pub(super) fn leave_if_over(&mut self) -> Step<()> {
+        match self.replay.read_again(layout::over(self.message.place.generation()))? {
+            Some(_) => {
+                self.tidy()?;
+                Err(Effect::Reply(Reply::Late))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Removes what this delivery has written if the request finished in the meantime. If the request has ended but not
     /// finished, the token that ended it still needs the data and removes it later.
     fn tidy(&mut self) -> Step<()> {
@@ -428,6 +439,10 @@ impl<'a> Walk<'a> {
         let record = self.replay.read(self.record_key(segment))?;
         match record.and_then(|record| Record::decode(&record)) {
             Some(record) => self.conclude(over.outcome(), ending(record)),
+            // Another delivery may have finished the request and removed the record in between.
+            None if self.replay.read_again(layout::finished(self.message.place.generation()))?.is_some() => {
+                self.leave(Reply::Ended(over.outcome(), None))
+            }
             None => reply(Reply::ComeAgain),
         }
     }
