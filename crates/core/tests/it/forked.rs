@@ -96,7 +96,7 @@ fn a_token_of_a_member_that_the_join_does_not_have_is_refused() {
 #[test]
 fn a_member_whose_request_ends_meanwhile_is_late_and_need_not_come_again() {
     let (flow, message) = (parallel(), member(0, 2));
-    let record = Bytes::from_static(br#"{"ended":"done","turn":1}"#);
+    let record = Bytes::from_static(b"{\"ended\":\"done\",\"turn\":1}\n");
     let over = Bytes::from_static(br#"{"by":"3","outcome":"success"}"#);
     for is_over in [true, false] {
         let mut journal = Journal::new();
