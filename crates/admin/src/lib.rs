@@ -26,6 +26,7 @@
 pub mod paths;
 pub mod state;
 
+mod attempts;
 mod events;
 mod functions;
 mod info;
@@ -38,6 +39,7 @@ mod requests;
 mod routes;
 mod secrets;
 
+pub use attempts::{Attempt, CallTimes, StepTimes};
 pub use events::{
     Activity, CHANGE_EVENT, CallCounts, ChangedRequest, EVENTS_VERSION, EndedCall, FailedCall, FlowActivity,
     FunctionActivity, FunctionHealth, GatewayEvent, MINUTES, MOST_EVENT_STREAMS, Measured, RequestCounts,
@@ -52,7 +54,7 @@ pub use queue::{
     DeadLetter, DeadLetterSummary, Discarded, QUEUE_VERSION, QueueStats, QueuedCall, Redrive, Redriven, Selection,
 };
 pub use requests::{
-    Attempt, EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
+    EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
     REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,
     RequestProblem, RequestReason, RequestStatus, RequestSummary, Unlisted, UnrecoveredRequest, Waits, WaitsFor,
 };

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::{Attempt, StepTimes, is_zero};
+
 /// The version of the answers in this module. Each answer names its version, and later versions only add fields.
 pub const REQUESTS_VERSION: u32 = 1;
 
@@ -156,6 +158,13 @@ pub struct Place {
     /// The deliveries that were given up, in order: the last 20 of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<Attempt>,
+    /// When its steps were executed in the delivery that ended, in the order in which they ended. It is empty for a single step with a
+    /// single call. If there were more than 30, those that failed or were called several times are kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub step_times: Vec<StepTimes>,
+    /// How many steps are left out of `step_times`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted_steps: u64,
     /// Why it failed, or why its last delivery was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
@@ -250,22 +259,6 @@ pub struct EarlierGeneration {
     /// Why it failed, or why its last delivery was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
-}
-
-/// A delivery of a place that was given up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// When it began, in milliseconds since the Unix epoch; absent if its process died.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub began_ms: Option<u64>,
-    /// When it was given up, or when that was noticed, in milliseconds since the Unix epoch.
-    pub given_up_ms: u64,
-    /// Why it was given up, as text for people.
-    pub text: String,
-    /// The code of that reason, such as `FF0405`.
-    pub code: String,
 }
 
 /// The answer of a function, without its body.

@@ -71,6 +71,7 @@ fn the_page_has_every_type_with_its_fields() {
 #[test]
 fn every_type_has_a_sample() {
     let modules = [
+        include_str!("attempts.rs"),
         include_str!("events.rs"),
         include_str!("functions.rs"),
         include_str!("info.rs"),

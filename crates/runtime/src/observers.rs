@@ -10,6 +10,7 @@ mod member;
 mod observer;
 mod output;
 mod spans;
+mod steps;
 mod stream;
 
 pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};

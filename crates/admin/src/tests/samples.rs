@@ -29,7 +29,25 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
     };
     let reason =
         || RequestReason { place: Some(text()), step: Some(1), name: Some(text()), text: text(), code: Some(text()) };
-    let attempt = || Attempt { began_ms: Some(1), given_up_ms: 1, text: text(), code: text() };
+    let call = || CallTimes { began_ms: 1, done_ms: 1, status: Some(1), text: Some(text()) };
+    let step_times = || StepTimes {
+        step: 1,
+        name: text(),
+        branch: Some(text()),
+        began_ms: 1,
+        done_ms: 1,
+        failed: true,
+        calls: vec![call()],
+        earlier_calls: 1,
+    };
+    let attempt = || Attempt {
+        began_ms: Some(1),
+        given_up_ms: 1,
+        text: text(),
+        code: text(),
+        step_times: vec![step_times()],
+        unlisted_steps: 1,
+    };
     let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
     let members = || Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
     let unlisted = || Unlisted { failed: 1, open: 1, retrying: 1 };
@@ -56,6 +74,8 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         last_began_ms: Some(1),
         attempts: 1,
         given_up: vec![attempt()],
+        step_times: vec![step_times()],
+        unlisted_steps: 1,
         reason: Some(reason()),
         answer: Some(function_answer()),
         output: Some(Output { bytes: 1, content_type: Some(text()) }),
@@ -340,6 +360,8 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
             }),
         ),
         ("Attempt", value(&attempt())),
+        ("StepTimes", value(&step_times())),
+        ("CallTimes", value(&call())),
         ("FunctionAnswer", value(&function_answer())),
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),

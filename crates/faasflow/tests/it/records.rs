@@ -16,6 +16,7 @@ mod recoveries;
 mod redrives;
 mod search;
 mod secrets;
+mod steps;
 mod stops;
 mod stuck;
 

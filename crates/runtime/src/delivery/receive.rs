@@ -105,6 +105,9 @@ impl Instance {
         if self.config.combine_output {
             observers = observers.keeping_lines();
         }
+        if self.keeps(&arrived.info) {
+            observers = observers.timing_steps();
+        }
         let waited = arrived.sent_ms.map(since).unwrap_or_default();
         observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;

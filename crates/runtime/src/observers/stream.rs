@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use faasflow_core::graph::StepIndex;
+use faasflow_core::machine::forked::Steps;
 use faasflow_core::{Failure, MemberOutcome, RequestId, Step, TraceContext};
 use http::HeaderMap;
 
@@ -12,6 +13,7 @@ use super::member::Member;
 use super::observer::Observer as _;
 use super::output::Output;
 use super::spans;
+use super::steps::{StepClock, StepWatch, watch_step};
 use crate::log::RequestLog;
 use crate::metrics::Metrics;
 use crate::trace::{MemberSpan, StepSpan, Trace};
@@ -26,23 +28,35 @@ pub(crate) struct Observers<'a> {
     trace: Option<OwnedOrLent<'a, Trace>>,
     /// The span of the branch or item that is observed, if it is traced.
     member: Option<MemberSpan>,
+    /// The times of the steps, if they are recorded.
+    clock: Option<OwnedOrLent<'a, StepClock>>,
     counts: &'a Metrics,
 }
 
 impl<'a> Observers<'a> {
     /// Observers of a delivery of which only the request id is known.
     pub(crate) fn for_request(id: RequestId, counts: &'a Metrics) -> Observers<'a> {
-        Observers { lines: RequestLog::new(id), output: None, trace: None, member: None, counts }
+        Observers { lines: RequestLog::new(id), output: None, trace: None, member: None, clock: None, counts }
     }
 
     /// Observers of the delivery of a phase.
     pub(crate) fn for_phase(lines: RequestLog, trace: Trace, counts: &'a Metrics) -> Observers<'a> {
-        Observers { lines, output: None, trace: Some(OwnedOrLent::owned(trace)), member: None, counts }
+        Observers { lines, output: None, trace: Some(OwnedOrLent::owned(trace)), member: None, clock: None, counts }
     }
 
     /// The same, but the log lines are also collected for the output of the request.
     pub(crate) fn keeping_lines(self) -> Observers<'a> {
         Observers { output: Some(OwnedOrLent::owned(Output::new(&self.lines))), ..self }
+    }
+
+    /// The same, but the times of the steps are also collected for the record of the request.
+    pub(crate) fn timing_steps(self) -> Observers<'a> {
+        Observers { clock: Some(OwnedOrLent::owned(StepClock::default())), ..self }
+    }
+
+    /// The times of the steps since they were last taken, in milliseconds since `began_ms`.
+    pub(crate) fn take_steps(&self, began_ms: u64) -> Steps {
+        self.clock.as_deref().map(|clock| clock.take(began_ms)).unwrap_or_default()
     }
 
     /// Observers of a branch or an item that is executed within the phase. Its log lines name it, and its spans are inside a
@@ -53,6 +67,7 @@ impl<'a> Observers<'a> {
             output: self.output.as_deref().map(OwnedOrLent::Lent),
             trace: self.trace.as_deref().map(OwnedOrLent::Lent),
             member: self.trace.as_deref().and_then(|trace| MemberSpan::begin(trace, self.member.as_ref())),
+            clock: self.clock.as_deref().map(OwnedOrLent::Lent),
             counts: self.counts,
         }
     }
@@ -90,12 +105,13 @@ impl<'a> Observers<'a> {
     pub(crate) fn step<'b>(&'b self, step: &'b Step, index: StepIndex) -> Scope<'b> {
         self.emit(&Event::StepBegun { step });
         let span = self.trace.as_deref().map(|trace| StepSpan::begin(trace, self.member.as_ref()));
-        Scope { observers: self, step: Some((step, index)), span }
+        let watch = self.clock.as_deref().map(|clock| StepWatch::begin(clock, &self.lines, step, index));
+        Scope { observers: self, step: Some((step, index)), span, watch }
     }
 
     /// A scope for events outside a step.
     pub(crate) fn no_step(&self) -> Scope<'_> {
-        Scope { observers: self, step: None, span: None }
+        Scope { observers: self, step: None, span: None, watch: None }
     }
 
     /// The id of the span of the phase, if it is recorded.
@@ -160,6 +176,8 @@ pub(crate) struct Scope<'a> {
     observers: &'a Observers<'a>,
     step: Option<(&'a Step, StepIndex)>,
     span: Option<StepSpan<'a>>,
+    /// It is boxed, because most deliveries have none and scopes are part of large futures.
+    watch: Option<Box<StepWatch<'a>>>,
 }
 
 impl Scope<'_> {
@@ -168,6 +186,7 @@ impl Scope<'_> {
     pub(crate) fn emit(&mut self, event: &Event<'_>) {
         self.observers.emit(event);
         spans::observe_step(&mut self.span, event);
+        watch_step(&mut self.watch, event);
     }
 
     /// Makes the step's span the parent of a request, if it is part of a trace.

@@ -4,7 +4,9 @@ use faasflow_admin as api;
 use faasflow_core::RequestInfo;
 use faasflow_core::graph::{Follow, Place, Segment};
 use faasflow_core::machine::Route;
-use faasflow_core::machine::forked::{self, Ahead, Attempt, Ended, Members, PlaceProgress, Reason, Standing, WaitsFor};
+use faasflow_core::machine::forked::{
+    self, Ahead, Attempt, CallTimes, Ended, Members, PlaceProgress, Reason, Standing, StepTimes, Steps, WaitsFor,
+};
 use faasflow_core::state::Status;
 
 use super::listed::chosen;
@@ -122,8 +124,33 @@ pub(super) fn known(ms: u64) -> Option<u64> {
     (ms > 0).then_some(ms)
 }
 
-fn attempt(attempt: &Attempt) -> api::Attempt {
+/// The times of steps of a delivery that began at this time. `path` leads to the place.
+fn step_times(steps: &Steps, began_ms: u64, path: &[String]) -> (Vec<api::StepTimes>, u64) {
+    let around = path.join("/");
+    let at = |ms: u64| began_ms.saturating_add(ms);
+    let call = |call: &CallTimes| {
+        let mut told = api::CallTimes::default();
+        (told.began_ms, told.done_ms, told.status) = (at(call.began_ms), at(call.done_ms), call.status);
+        told.text = Some(call.reason.clone()).filter(|reason| !reason.is_empty());
+        told
+    };
+    let step = |step: &StepTimes| {
+        let mut told = api::StepTimes::default();
+        told.step = u32::try_from(step.step).unwrap_or(u32::MAX);
+        told.name.clone_from(&step.name);
+        let inside = step.branch.strip_prefix(&around).map(|inside| inside.trim_start_matches('/'));
+        told.branch = inside.filter(|inside| !inside.is_empty()).map(str::to_owned);
+        (told.began_ms, told.done_ms, told.failed) = (at(step.began_ms), at(step.done_ms), step.failed);
+        told.calls = step.calls.iter().map(call).collect();
+        told.earlier_calls = step.earlier_calls.into();
+        told
+    };
+    (steps.listed.iter().map(step).collect(), steps.unlisted.into())
+}
+
+fn attempt(attempt: &Attempt, path: &[String]) -> api::Attempt {
     let mut told = api::Attempt::default();
+    (told.step_times, told.unlisted_steps) = step_times(&attempt.steps, attempt.began_ms, path);
     (told.began_ms, told.given_up_ms) = (known(attempt.began_ms), attempt.given_up_ms);
     (told.text, told.code) = (attempt.reason.clone(), attempt.code.clone());
     told
@@ -156,7 +183,9 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
         told.call_id = Some(call_id(info, &progress.place).to_string());
     }
     let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
-    told.given_up = given_up.map(attempt).collect();
+    told.given_up = given_up.map(|given_up| attempt(given_up, &told.path)).collect();
+    let times = &progress.times;
+    (told.step_times, told.unlisted_steps) = step_times(&times.steps, times.began_ms, &told.path);
     told.attempts = attempts(progress);
     told.reason = place_reason(progress);
     told.answer = progress.answer.as_ref().map(|answer| {

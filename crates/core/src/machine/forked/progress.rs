@@ -157,7 +157,7 @@ pub(super) fn progress(
     PlaceProgress {
         place: place.clone(),
         standing,
-        times: record.map(|record| record.times).unwrap_or_default(),
+        times: record.map(|record| record.times.clone()).unwrap_or_default(),
         output,
         reason: record.and_then(|record| record.reason.clone()),
         is_recovered: record.is_some_and(|record| record.recovered.is_some()),

@@ -11,6 +11,7 @@ use crate::payload::Payload;
 use crate::unset::is_unset;
 
 use super::ended::Ended;
+use super::steps::Steps;
 use super::times::Times;
 
 /// How a phase or a member ended. It is written once, and later deliveries continue from it.
@@ -98,6 +99,8 @@ struct Header {
     began_ms: u64,
     #[serde(default, skip_serializing_if = "is_unset")]
     done_ms: u64,
+    #[serde(default, skip_serializing_if = "is_unset")]
+    steps: Steps,
 }
 
 impl Record {
@@ -122,7 +125,7 @@ impl Record {
         let (output, inline) = Packed::pack(&self.output);
         let output = (self.output != Carried::Inline(Payload::empty())).then_some(output);
         let Record { ended, reason, recovered, chosen, fork, turn, span, times, .. } = self.clone();
-        let Times { queued_ms, began_ms, done_ms } = times;
+        let Times { queued_ms, began_ms, done_ms, steps } = times;
         let json = encode(&Header {
             ended,
             output,
@@ -135,6 +138,7 @@ impl Record {
             queued_ms,
             began_ms,
             done_ms,
+            steps,
         });
         let mut bytes = BytesMut::with_capacity(json.len() + 1 + inline.len());
         bytes.put(json);
@@ -146,13 +150,13 @@ impl Record {
     pub(super) fn decode(bytes: &Bytes) -> Option<Record> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let header: Header = decode(&bytes.slice(..end))?;
-        let Header { ended, output, reason, recovered, chosen, fork, turn, span, queued_ms, began_ms, done_ms } =
+        let Header { ended, output, reason, recovered, chosen, fork, turn, span, queued_ms, began_ms, done_ms, steps } =
             header;
         let output = match output {
             Some(packed) => packed.unpack(&bytes.slice(end + 1..))?,
             None => Payload::empty().into(),
         };
-        let times = Times { queued_ms, began_ms, done_ms };
+        let times = Times { queued_ms, began_ms, done_ms, steps };
         Some(Record { ended, output, reason, recovered, chosen, fork, turn, span, times })
     }
 }
@@ -190,6 +194,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::steps::{CallTimes, StepTimes};
     use super::*;
 
     #[test]
@@ -212,11 +217,28 @@ mod tests {
         let record = Record { turn: Some(0), ..Record::done(Payload::new("x").into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"output\":{\"payload\":{\"inline\":1}},\"turn\":0}\nx");
 
-        let times = Times { queued_ms: 0, began_ms: 5, done_ms: 7 };
-        let record = Record { times, ..Record::done(Payload::empty().into()) };
+        let times = Times { began_ms: 5, done_ms: 7, ..Times::default() };
+        let record = Record { times: times.clone(), ..Record::done(Payload::empty().into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"began_ms\":5,\"done_ms\":7}\n");
         let record = Record { times: Times { queued_ms: 3, ..times }, ..record };
         let expected = "{\"ended\":\"done\",\"queued_ms\":3,\"began_ms\":5,\"done_ms\":7}\n";
+        assert_eq!(record.encode(), expected);
+        assert_eq!(Record::decode(&Bytes::from(expected)), Some(record.clone()));
+        let calls = vec![
+            CallTimes { began_ms: 0, done_ms: 2, status: Some(503), reason: String::new() },
+            CallTimes { began_ms: 3, done_ms: 9, status: None, reason: "no answer within 6ms".into() },
+        ];
+        let (name, branch) = ("function `f`".to_owned(), "item-2".to_owned());
+        let step = StepTimes { step: 2, name, branch, began_ms: 1, done_ms: 9, failed: true, calls, earlier_calls: 4 };
+        let times = Times { steps: Steps { listed: vec![step], unlisted: 3 }, ..record.times };
+        let record = Record { times, ..record };
+        let calls = r#"[{"done_ms":2,"status":503},{"began_ms":3,"done_ms":9,"reason":"no answer within 6ms"}]"#;
+        let step = format!(
+            r#"{{"step":2,"name":"function `f`","branch":"item-2","began_ms":1,"done_ms":9,"failed":true,"calls":{calls},"earlier_calls":4}}"#
+        );
+        let steps = format!(r#"{{"listed":[{step}],"unlisted":3}}"#);
+        let expected =
+            format!("{{\"ended\":\"done\",\"queued_ms\":3,\"began_ms\":5,\"done_ms\":7,\"steps\":{steps}}}\n");
         assert_eq!(record.encode(), expected);
         assert_eq!(Record::decode(&Bytes::from(expected)), Some(record));
 

@@ -274,7 +274,7 @@ impl<'a> Surveyor<'a> {
         }
         progress.labels = message.labels().map(str::to_owned).collect();
         let tried_ms = progress.tried.as_ref().map_or(0, |tried| tried.last_ms);
-        self.moved(progress.times, tried_ms);
+        self.moved(&progress.times, tried_ms);
         self.seen.places.push(progress);
         let at = self.seen.places.len() - 1;
         let Some(record) = record else {
@@ -304,7 +304,7 @@ impl<'a> Surveyor<'a> {
         }
     }
 
-    fn moved(&mut self, times: Times, tried_ms: u64) {
+    fn moved(&mut self, times: &Times, tried_ms: u64) {
         self.seen.moved_ms = self.seen.moved_ms.max(times.began_ms).max(times.done_ms).max(tried_ms);
     }
 
@@ -350,7 +350,7 @@ impl<'a> Surveyor<'a> {
             let key = layout::member(fork, entry.last());
             let record = self.look(key.clone());
             let record = self.decoded(key, record, Record::decode);
-            self.moved(record.map(|record| record.times).unwrap_or_default(), 0);
+            self.moved(&record.map(|record| record.times).unwrap_or_default(), 0);
         }
         // The items of a for-each that have ended are only counted, except for some that failed.
         let failed = begun

@@ -6,6 +6,7 @@ use crate::state::{Key, layout};
 use crate::unset::is_unset;
 
 use super::record::{decode, encode};
+use super::steps::Steps;
 
 /// How many attempts are described, the last ones. All are counted.
 const DESCRIBED: usize = 20;
@@ -40,6 +41,9 @@ pub struct Attempt {
     pub reason: String,
     /// The code of that reason.
     pub code: String,
+    /// When its steps were executed. It is empty if there is no more to tell than the times above.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub steps: Steps,
 }
 
 impl Tried {
@@ -81,7 +85,13 @@ mod tests {
     use super::*;
 
     fn attempt(began_ms: u64, given_up_ms: u64) -> Attempt {
-        Attempt { began_ms, given_up_ms, reason: "it is away".to_owned(), code: "FF0405".to_owned() }
+        Attempt {
+            began_ms,
+            given_up_ms,
+            reason: "it is away".to_owned(),
+            code: "FF0405".to_owned(),
+            steps: Steps::default(),
+        }
     }
 
     /// The stores of remembered requests contain such values.

@@ -10,7 +10,9 @@ use faasflow_core::Outcome;
 use faasflow_core::code;
 use faasflow_core::envelope::{Carried, Envelope};
 use faasflow_core::machine::Outage;
-use faasflow_core::machine::forked::{Attempt, Begun, Control, FailedAnswer, Tried, over_key, posted_key, result_key};
+use faasflow_core::machine::forked::{
+    Attempt, Begun, Control, FailedAnswer, Steps, Tried, over_key, posted_key, result_key,
+};
 use faasflow_core::state::{Condition, Key, StateError, StateManager as _, Status};
 use faasflow_core::{Payload, RequestId, RequestInfo};
 use faasflow_http::now_ms;
@@ -329,13 +331,19 @@ impl<'a> Performer<'a> {
             return;
         }
         let reason = "an earlier delivery ended without an answer: its process died, or it took too long";
-        self.note(&key, before, earlier, 0, reason, code::INTERRUPTED).await;
+        let attempt = Attempt {
+            began_ms: 0,
+            given_up_ms: now_ms(),
+            reason: reason.to_owned(),
+            code: code::INTERRUPTED.to_string(),
+            steps: Steps::default(),
+        };
+        self.note(&key, before, earlier, attempt).await;
     }
 
     /// Notes how often this phase was tried, and why the latest attempt did not succeed.
-    async fn note(&self, key: &Key, before: Option<Tried>, times: u32, began_ms: u64, reason: &str, code: code::Code) {
-        let (reason, code) = (reason.to_owned(), code.to_string());
-        let tried = Tried::after(before, times, Attempt { began_ms, given_up_ms: now_ms(), reason, code });
+    async fn note(&self, key: &Key, before: Option<Tried>, times: u32, latest: Attempt) {
+        let tried = Tried::after(before, times, latest);
         // It only informs people.
         let _ = self.manager().set(&self.scope, key.as_str(), tried.encode()).await;
     }
@@ -373,7 +381,14 @@ impl<'a> Performer<'a> {
         let before = before.and_then(|value| Tried::decode(&value));
         let times = before.as_ref().map_or(0, |before| before.times).saturating_add(1);
         // Callers may read the note. The detail is in the log.
-        self.note(&key, before, times, self.began_ms, &outage.reason, outage.code).await;
+        let attempt = Attempt {
+            began_ms: self.began_ms,
+            given_up_ms: now_ms(),
+            reason: outage.reason.clone(),
+            code: outage.code.to_string(),
+            steps: self.execution.observers.take_steps(self.began_ms),
+        };
+        self.note(&key, before, times, attempt).await;
     }
 
     /// Removes a request that has begun with this delivery, unless another one has taken it over. No other takes it over once it

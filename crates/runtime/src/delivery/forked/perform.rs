@@ -179,7 +179,10 @@ impl<'a> Performer<'a> {
         let began_ms = now_ms();
         let ran = self.execute(input).await?;
         let times = match self.message.remembered {
-            true => Times { queued_ms: self.queued_ms, began_ms, done_ms: now_ms() },
+            true => {
+                let steps = self.execution.observers.take_steps(began_ms);
+                Times { queued_ms: self.queued_ms, began_ms, done_ms: now_ms(), steps }
+            }
             false => Times::default(),
         };
         if let Ran::Failed(_) | Ran::Replied(..) = ran {

@@ -182,6 +182,8 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::RequestPlace>(&document, &mut seen, "RequestPlace");
     check::<api::RequestReason>(&document, &mut seen, "RequestReason");
     check::<api::Attempt>(&document, &mut seen, "Attempt");
+    check::<api::StepTimes>(&document, &mut seen, "StepTimes");
+    check::<api::CallTimes>(&document, &mut seen, "CallTimes");
     check::<api::FunctionAnswer>(&document, &mut seen, "FunctionAnswer");
     check::<api::Output>(&document, &mut seen, "Output");
     check::<api::Members>(&document, &mut seen, "Members");
