@@ -1,9 +1,10 @@
 // What is known of a place over time: when it waited and why, and when it was executed.
 
 import { duration, exact, hasNotBegun, isOpen } from "./format.js";
+import { partsOfSteps } from "./steps.js";
 
 /** How the parts of a bar look, and what they are called. */
-export const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave: "given up", idle: "waiting for another attempt" };
+export const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave: "given up", again: "failed, then called again", idle: "waiting for another attempt" };
 
 /** The call of a place in the queue, if it is known. */
 export const callOf = (place, calls) => calls?.find((call) => call.call_id !== "" && call.call_id === place.call_id && !call.callback);
@@ -27,8 +28,11 @@ function hasWaitedForTurn(place, request, accepted) {
   return fork !== undefined && fork.members.done + fork.members.failed > ended.length;
 }
 
-/** What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. */
-export function partsOf(place, request, now, calls) {
+/**
+ * What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. Deliveries are divided into their steps if
+ * those are known and `withSteps` says so.
+ */
+export function partsOf(place, request, now, calls, withSteps = true) {
   const parts = [];
   if (hasNotBegun(place)) return parts;
   const { given_up: attempts = [], queued_ms: queued, last_began_ms: last, done_ms: done, status } = place;
@@ -36,6 +40,12 @@ export function partsOf(place, request, now, calls) {
   const led = ledAt(place, request.places);
   const add = (kind, from, to, title) => {
     if (from !== undefined && to !== undefined && to >= from) parts.push({ kind, from, to, title });
+  };
+  // A delivery, as its steps if they are known.
+  const executed = (kind, from, to, title, steps) => {
+    const inside = withSteps ? partsOfSteps(steps, kind) : [];
+    if (inside.length === 0) add(kind, from, to, title);
+    inside.forEach((part) => add(part.kind, part.from, part.to, title && part === inside.at(-1) ? `${part.title}; ${title}` : part.title));
   };
   for (const { generation, status: before, began_ms: from, done_ms: to, reason } of place.earlier ?? []) {
     const ended = to ?? from;
@@ -64,13 +74,13 @@ export function partsOf(place, request, now, calls) {
     const before = attempts[index - 1]?.given_up_ms;
     const began = attempt.began_ms ?? attempt.given_up_ms;
     add("idle", before, began, KINDS.idle);
-    add("gave", began, attempt.given_up_ms, `given up: ${attempt.text}`);
+    executed("gave", began, attempt.given_up_ms, `given up: ${attempt.text}`, attempt.step_times);
   });
   const before = attempts.at(-1)?.given_up_ms;
   if (done !== undefined) {
     const began = last ?? place.began_ms ?? done;
     add("idle", before, began, KINDS.idle);
-    add(status, began, done, "");
+    executed(status, began, done, "", place.step_times);
   } else if (attempts.length > 0 && isOpen(place)) {
     add(call?.in_flight ? "running" : "idle", before, now, call?.in_flight ? "in progress" : KINDS.idle);
   } else if (place.began_ms !== undefined && attempts.length === 0) {

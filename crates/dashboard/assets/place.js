@@ -7,6 +7,7 @@ import { bytes, count, counted, exact, hasNotBegun, isOpen, nameOf } from "./for
 import { membersOf } from "./members.js";
 import { loading, logView } from "./parts.js";
 import { answered } from "./payload.js";
+import { stepsOf } from "./steps.js";
 
 /** How many lines of a place are shown. */
 const LINES = 100;
@@ -24,24 +25,26 @@ export function insideOf(place, path, signal, shown) {
   const reason = h("p", { class: "reason" });
   const facts = h("p", { class: "quiet" });
   const course = h("ol", { class: "course quiet" });
+  const [stepList, bringSteps] = stepsOf();
   const sides = h("div", { class: "sides" });
   const log = h("div", { class: "lines" });
   const query = `place=${encodeURIComponent(place.place)}`;
   const members = h("div", {});
   let bringMembers = null;
   const logged = h("div", {}, h("h3", {}, "Log"), log);
-  const element = h("div", {}, reason, facts, course, members, sides, logged);
+  const element = h("div", {}, reason, facts, course, stepList, members, sides, logged);
 
   const bringLog = placeLog(place.place, log, signal);
   const bring = (of, seen) => {
     const { request } = seen;
     const call = callOf(of, seen.calls);
-    const parts = partsOf(of, request, request.ended_ms ?? Date.now(), seen.calls);
+    const parts = partsOf(of, request, request.ended_ms ?? Date.now(), seen.calls, false);
     reason.hidden = !of.reason;
     setText(reason, of.reason ? inWords(of.reason) : "");
     setText(facts, told(of, request, call).join(" "));
     course.hidden = parts.length < 2;
     putIfNew(course, parts.map(partInWords), () => parts.map((part) => h("li", {}, partInWords(part))));
+    bringSteps(of);
     if (of.members && bringMembers === null) {
       const inner = (inside) => insideOf(inside, path, signal, shown);
       const [list, bringList] = membersOf(of, path, signal, { ...shown, insideOf: inner });

@@ -7,6 +7,7 @@ import { isInMemberOf } from "./members.js";
 import { chip, updateChip } from "./parts.js";
 import { membersInWords } from "./place.js";
 import { scaleOf } from "./scale.js";
+import { callsOf } from "./steps.js";
 
 /** How many places are shown at first. */
 const SHOWN = 200;
@@ -131,6 +132,7 @@ function make(place, opened, choose, insideOf) {
       began === undefined && isOpen(of) && seen.call?.in_flight ? duration(now - seen.call.accepted_ms) : "",
       of.members ? `${count(of.members.all)}: ${membersInWords(of.members)}` : "",
       of.attempts > 1 ? counted(of.attempts, "attempt") : "",
+      callsOf(of.step_times),
       of.earlier?.length > 0 ? counted(of.earlier.length + 1, "generation") : "",
     ].filter(Boolean).join(" · "));
     fill();

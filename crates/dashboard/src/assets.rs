@@ -59,6 +59,7 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "bulk.js": SCRIPT,
     "charts.js": SCRIPT,
     "course.js": SCRIPT,
+    "steps.js": SCRIPT,
     "dom.js": SCRIPT,
     "drawing.js": SCRIPT,
     "events.js": SCRIPT,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use faasflow::bytes::Bytes;
 use faasflow::{
     Branches, Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, ForEach, Graph,
-    Items, Json, Payload, Redis, Result, Retry,
+    Items, Json, Payload, Redis, Result, Retry, StatusCode,
 };
 
 fn main() -> faasflow::Result<()> {
@@ -54,6 +54,17 @@ fn define(name: &str) -> Result<Flow> {
         "hostile" => hostile(builder, &own("E2E_NAMES"))?.build(),
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
         "brittle" => builder.modify(brittle).build(),
+        "patient" => {
+            let retry = Retry::attempts(3).initial_delay(Duration::from_millis(300));
+            let waver = Call::new("waver").sync().retry(retry.on_only(&[StatusCode::INTERNAL_SERVER_ERROR]));
+            let pass = || Call::new("pass").sync();
+            builder
+                .apply(waver)
+                .apply(pass())
+                .for_each(ForEach::new(Flow::builder().apply(pass())))
+                .apply("pass")
+                .build()
+        }
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),

@@ -72,6 +72,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "ten thousand items are one place, whose list is searched and read a page at a time" => members::many,
         "a place that has not begun says what it waits for, and a redriven one what became of it before" => members::other_times,
         "each attempt is seen, and why a request does not go on" => retried,
+        "each step of a place has a bar, and each of its calls" => steps,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "an id in the search box leads to its request" => find,
@@ -369,10 +370,38 @@ async fn retried(visit: &Visit) -> Result<(), String> {
     stand.until("fragile", "fragile-1", "success").await?;
     visit.go("/ui/flows/fragile/requests/fragile-1").await?;
     tab.shows("3 attempts").await?;
-    tab.until("each attempt has a bar", "document.querySelectorAll('.timeline .at-gave').length === 2").await?;
+    // The function before the callback, and the last call of the callback.
+    tab.until("each attempt has bars", "document.querySelectorAll('.timeline .at-gave').length === 4").await?;
+    tab.until("so have its calls", "document.querySelectorAll('.timeline .at-again').length > 2").await?;
     tab.click(".timeline summary", "callback").await?;
     tab.until("each attempt is told", "document.querySelectorAll('.course li').length >= 5").await?;
     visit.seen("request-attempts").await
+}
+
+/// A function fails twice before it answers, and its flow calls it again.
+async fn steps(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    stand.post("/async-function/patient", &[("x-faasflow-request-id", "patient-1")], b"[1,2]").await?.expect(202)?;
+    stand.until("patient", "patient-1", "success").await?;
+    visit.go("/ui/flows/patient/requests/patient-1").await?;
+    let bar = "[...document.querySelectorAll('.timeline > li:first-child summary .bar-of rect')].map((part) => part.getAttribute('class'))";
+    tab.until("the place is drawn", &format!("{bar}.length > 6")).await?;
+    let parts = tab.eval(bar).await?;
+    let expected = ["at-again", "at-idle", "at-again", "at-idle", "at-done", "at-done", "at-done"];
+    expect(parts.to_string().contains(&expected.map(|part| format!("\"{part}\"")).join(",")), || parts.to_string())?;
+    tab.shows("6 calls").await?;
+    tab.click(".timeline summary", "waver").await?;
+    tab.until(
+        "each call is told",
+        "/500 after .*, 500 after .*, 200 after/.test(document.querySelector('.steps').innerText)",
+    )
+    .await?;
+    tab.until(
+        "each item has a row",
+        "/item 1 › function pass[^]*item 2 › function pass/.test(document.querySelector('.steps').innerText)",
+    )
+    .await?;
+    visit.seen("request-steps").await
 }
 
 /// Inputs and outputs of places, and what joins begin with.

@@ -28,6 +28,8 @@ const FUNCTIONS: &str = r#"
     fprocess: sh -c 'read -r item; case "$item" in *bad*) echo "bad item $item"; exit 3;; *slow*) while test -e sifting; do sleep 0.2; done;; esac; echo "$item"'
   pass:
     fprocess: cat
+  waver:
+    fprocess: sh -c 'echo >> wavered; test "$(wc -l < wavered)" -gt 2 && cat'
   ship:
     fprocess: sh -c 'if test -e courier; then cat; else echo "<script>hacked = 1</script> no courier answers <img src=x onerror=\"hacked = 1\">" >&2; printf "\342\200\256 looks reversed, \377 is not UTF-8\n" >&2; exit 3; fi'
 "#;
@@ -110,7 +112,7 @@ impl Stand {
         let holds = Arc::new(AtomicBool::new(true));
         let spiteful = spiteful(holds.clone()).await?;
         text.push_str(&format!("  spiteful:\n    annotations: {{ faasflow.url: '{spiteful}' }}\n"));
-        for flow in ["orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile"] {
+        for flow in ["orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile", "patient"] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",

@@ -64,7 +64,7 @@ impl<'a> StepWatch<'a> {
         self.step.add(CallTimes { began_ms: self.call_began_ms, done_ms: now_ms(), status, reason });
     }
 
-    fn ended(mut self: Box<Self>, failed: bool) {
+    fn ended(mut self, failed: bool) {
         (self.step.done_ms, self.step.failed) = (now_ms(), failed);
         self.clock.add(self.step);
     }

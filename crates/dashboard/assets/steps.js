@@ -1,0 +1,104 @@
+// The steps of deliveries over time, and each of their calls.
+
+import { h, keyed, s, setText } from "./dom.js";
+import { count, counted, duration, exact, within } from "./format.js";
+
+const WIDTH = 1000;
+
+const plain = (name) => name.replaceAll("`", "");
+
+/** What came of a call, in words. */
+const answerOf = ({ status, text }) => (status !== undefined ? `answered ${status}` : text ?? "gave no answer");
+
+/**
+ * The parts of a bar for a step: its calls and the waiting between them, or the step as a whole if it calls nothing. `failed` is how the last call of a
+ * step looks that failed, and `done` how one looks that the step went on with.
+ */
+function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed, calls = [] }, done, failed) {
+  const kind = hasFailed ? failed : done;
+  if (calls.length === 0) return [{ kind, from: began, to: ended, title: plain(name) }];
+  return calls.flatMap((call, index) => {
+    const isLast = index === calls.length - 1;
+    const parts = [{ kind: isLast ? kind : "again", from: call.began_ms, to: call.done_ms, title: `${plain(name)}: ${answerOf(call)}` }];
+    if (index > 0) parts.unshift({ kind: "idle", from: calls[index - 1].done_ms, to: call.began_ms, title: `${plain(name)}: waiting for another call` });
+    return parts;
+  });
+}
+
+/** The parts of the bar of a delivery, or none if its steps are not known. Those in branches and items are one part, because they overlap. */
+export function partsOfSteps(steps = [], kind) {
+  const [done, failed] = [kind === "gave" ? "gave" : "done", ["done", "recovered"].includes(kind) ? "again" : kind];
+  const inside = steps.filter(({ branch }) => branch !== undefined);
+  const parts = steps.filter(({ branch }) => branch === undefined).flatMap((step) => partsOfStep(step, done, failed));
+  if (inside.length > 0) {
+    const [from, to] = [Math.min(...inside.map((step) => step.began_ms)), Math.max(...inside.map((step) => step.done_ms))];
+    const title = `${counted(inside.length, "step")} in branches and items`;
+    parts.push({ kind: inside.some((step) => step.failed) ? failed : done, from, to, title });
+  }
+  return parts.sort((one, other) => one.from - other.from);
+}
+
+/** How often functions were called, if one was called more than once. */
+export function callsOf(steps = []) {
+  const numbers = steps.map(({ calls = [], earlier_calls: earlier = 0 }) => calls.length + earlier);
+  return numbers.some((number) => number > 1) ? counted(numbers.reduce((sum, number) => sum + number, 0), "call") : "";
+}
+
+/** The deliveries of a place that tell their steps, the last one first. */
+function deliveriesOf(place) {
+  const told = (place.given_up ?? []).map((attempt) =>
+    ({ steps: attempt.step_times, unlisted: attempt.unlisted_steps, from: attempt.began_ms, to: attempt.given_up_ms, isGivenUp: true }));
+  told.push({ steps: place.step_times, unlisted: place.unlisted_steps, from: place.last_began_ms, to: place.done_ms, isGivenUp: false });
+  return told.filter(({ steps }) => steps !== undefined).reverse();
+}
+
+/** The steps of each delivery of a place, with their calls, and a function that brings them up to date. */
+export function stepsOf() {
+  const latest = h("div", {});
+  const before = h("div", {});
+  const summary = h("summary", { class: "quiet" });
+  const earlier = h("details", {}, summary, before);
+  const element = h("div", {}, latest, earlier);
+  const bring = (place) => {
+    const [last, ...others] = deliveriesOf(place);
+    element.hidden = last === undefined;
+    if (element.hidden) return;
+    keyed(latest, [last], ({ to }) => String(to), delivery, () => {});
+    earlier.hidden = others.length === 0;
+    setText(summary, `Steps of ${counted(others.length, "earlier delivery", "earlier deliveries")}`);
+    keyed(before, others, ({ to }) => String(to), delivery, () => {});
+  };
+  return [element, bring];
+}
+
+/** The steps of a delivery that has ended, so they do not change. */
+function delivery({ steps, unlisted = 0, from, to, isGivenUp }) {
+  const begin = Math.min(from, ...steps.map((step) => step.began_ms));
+  const end = Math.max(to, begin + 1, ...steps.map((step) => step.done_ms));
+  const scale = (ms) => (ms - begin) / (end - begin) * WIDTH;
+  const inOrder = [...steps].sort((one, other) =>
+    one.began_ms - other.began_ms || (one.branch ?? "").localeCompare(other.branch ?? "", "en", { numeric: true }));
+  return h("div", {},
+    h("h3", {}, isGivenUp ? `Steps of the delivery that was given up at ${exact(to)}` : "Steps"),
+    h("ol", { class: "steps" }, inOrder.map((step) => row(step, scale, isGivenUp))),
+    unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed or were called several times are listed first.`) : null);
+}
+
+/** A step: what it is, what came of its calls, and when they were. */
+function row(step, scale, isGivenUp) {
+  const { name, branch, began_ms: began, done_ms: done, failed, calls = [], earlier_calls: earlier = 0 } = step;
+  const words = calls.map((call) => `${call.status ?? call.text ?? "no answer"} after ${duration(call.done_ms - call.began_ms)}`);
+  if (earlier > 0) words.unshift(`${count(earlier)} earlier`);
+  const isSimple = calls.length === 1 && earlier === 0;
+  const answers = isSimple ? String(calls[0].status ?? calls[0].text ?? "no answer") : calls.length > 0 ? `calls: ${words.join(", ")}` : "";
+  const drawn = partsOfStep(step, isGivenUp ? "gave" : "done", isGivenUp ? "gave" : "failed").map(({ kind, from, to, title }) => {
+    const isThin = kind === "idle";
+    const width = Math.max(isThin ? 0 : 4, scale(to) - scale(from));
+    const x = Math.max(0, Math.min(scale(from), WIDTH - width));
+    return s("rect", { class: `at-${kind}`, x, y: isThin ? 5.5 : 2, width, height: isThin ? 3 : 10, rx: isThin ? 0 : 2 }, s("title", {}, title));
+  });
+  return h("li", {},
+    h("span", { class: "step" }, branch === undefined ? null : h("span", { class: "path" }, `${within(branch.split("/"))} › `), plain(name)),
+    h("span", { class: "quiet" }, [`${failed ? "failed after " : ""}${duration(done - began)}`, answers].filter(Boolean).join(" · ")),
+    s("svg", { class: "bar-of", viewBox: `0 0 ${WIDTH} 14`, preserveAspectRatio: "none", "aria-hidden": "true" }, drawn));
+}
