@@ -4,7 +4,10 @@ import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact, isEnd } from "../format.js";
 import { answerChip, button, confirm, link, loading, requestPage, section } from "../parts.js";
-import { given } from "../payload.js";
+import { given, payload } from "../payload.js";
+
+/** The content type of an envelope. */
+const ENVELOPE = "application/vnd.faasflow.envelope";
 
 export function page(main, { words: [id], signal, go }) {
   const inside = h("div", {}, loading());
@@ -31,14 +34,26 @@ function content(letter, go, signal) {
     }
   };
   const request = header(letter.headers, "x-faasflow-request-id");
+  const type = header(letter.headers, "content-type");
+  const isEnvelope = type === ENVELOPE;
+  const input = h("div", {});
   const origin = request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null;
   if (request && !letter.callback) {
     // Only the page of a flow that knows the request can show it.
     const path = api.requestPath(letter.function, request);
-    api.get(path, signal).then((of) => put(origin, "It belongs to the request ",
-      h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
-      isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : ""), () => {});
+    api.get(path, signal).then((of) => {
+      put(origin, "It belongs to the request ", h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
+        isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : "");
+      const place = of.places.find((place) => place.call_id === letter.call_id) ?? (isEnvelope ? undefined : of.places[0]);
+      if (!place) return;
+      const shown = h("div", {}, loading());
+      put(input, h("h3", {}, "Input of the place"), shown);
+      payload(`${path}/input?place=${encodeURIComponent(place.place)}`, signal).then((body) => put(shown, body), (error) => {
+        if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, `${api.told(error)}.`));
+      });
+    }, () => {});
   }
+  const body = given(letter.body, type);
   return [
     h("div", { class: "status-line" }, answerChip(letter.status),
       h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
@@ -50,7 +65,9 @@ function content(letter, go, signal) {
       letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
         : [given(letter.answer_body, header(letter.answer_headers, "content-type")), headers(letter.answer_headers)]),
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
-      given(letter.body, header(letter.headers, "content-type")), headers(letter.headers)),
+      input,
+      // Only a flow knows which fields are secret.
+      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body) : body, headers(letter.headers)),
   ];
 }
 
