@@ -52,8 +52,8 @@ pub use queue::{
     DeadLetter, DeadLetterSummary, Discarded, QUEUE_VERSION, QueueStats, QueuedCall, Redrive, Redriven, Selection,
 };
 pub use requests::{
-    Attempt, EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
-    REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,
+    Attempt, CalledRequest, EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place,
+    PlaceStatus, REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,
     RequestProblem, RequestReason, RequestStatus, RequestSummary, Unlisted, UnrecoveredRequest, Waits, WaitsFor,
 };
 pub use routes::{ROUTES, Route};

@@ -168,6 +168,10 @@ pub struct Place {
     /// The branch that it chose, if it ended at a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
+    /// The requests that its calls are in the functions that it calls, if these are flows that remember their requests. Those of calls
+    /// for each item of a for-each are left out, and so are all of them before the place begins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub called: Vec<CalledRequest>,
     /// The items or branches that come after it, if it ended at a for-each or a graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
@@ -181,6 +185,20 @@ pub struct Place {
     /// that is used again is left out, and so is everything from before the definition of the flow changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierGeneration>,
+}
+
+/// The request that a call is in the function that it calls. Whether the function is a flow that remembers its requests, and whether the
+/// call was made, is not known here: such a request exists if that flow knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CalledRequest {
+    /// The number of the step that calls.
+    pub step: u32,
+    /// The function.
+    pub function: String,
+    /// The id of the request there. It is derived from the idempotency key of the call, so it is the same for each attempt.
+    pub request: String,
 }
 
 /// Items that the status of a request does not list.
@@ -379,8 +397,11 @@ pub struct Output {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Members {
-    /// All items or branches. The other numbers add up to it.
+    /// All items or branches. The numbers of those with a status, which follow, add up to it.
     pub all: u64,
+    /// How many of them may be in progress at once, if not all: those with a higher number wait until others have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
     /// Those that have not begun, or may not have because the request is paused or parked.
     pub waiting: u64,
     /// Those that are in progress, or wait in the queue.
