@@ -70,6 +70,7 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "parts.js": SCRIPT,
     "place.js": SCRIPT,
     "payload.js": SCRIPT,
+    "range.js": SCRIPT,
     "scale.js": SCRIPT,
     "timeline.js": SCRIPT,
     "why.js": SCRIPT,

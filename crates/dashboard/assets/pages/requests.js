@@ -4,11 +4,12 @@ import * as api from "../api.js";
 import { canChange, canChangeAny, changeAll, changeSelected, isChanging as isChangingAny, showGoing } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
-import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
+import { FILTERS, find, IDLE, looksAtEach, refusalInWords } from "../find.js";
 import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
 import { button, chip, flowPage, keep, kept, link, loading, parameters, requestPage, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { rangeOf } from "../range.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
 const PAGE = 100;
@@ -89,18 +90,18 @@ export function page(main, { signal }) {
   const filters = readFilters();
   let shown = kept("shown") ?? PAGE;
   let items = [];
-  const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter(name, event.target.value) } },
+  const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter({ [name]: event.target.value }) } },
     options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text)));
   const flowOf = select("flow", [["", "All flows"], ...(filters.flow ? [[filters.flow, filters.flow]] : [])], "Flow");
   const statusOf = select("status", [["", "Any status"], ...STATUSES.map((status) => [status, chip(status).textContent])], "Status");
-  const sinceOf = select("since", SINCE, "When it began");
+  const [sinceOf, between] = rangeOf(filters, (range) => filter(range));
   const idleOf = select("idle", IDLE.some(([value]) => value === filters.idle) ? IDLE : [...IDLE, [filters.idle, `Not moved for ${filters.idle}`]], "How long it has not moved");
   const text = (name, placeholder, label) => {
     const input = h("input", { type: "search", placeholder, "aria-label": label, maxlength: "128", value: filters[name], spellcheck: "false",
-      on: { input: () => filter(name, input.value.trim(), TYPING) } });
+      on: { input: () => filter({ [name]: input.value.trim() }, TYPING) } });
     return input;
   };
-  const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter("retrying", retrying.checked ? "true" : "") } });
+  const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter({ retrying: retrying.checked ? "true" : "" }) } });
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => selectAll() } });
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
@@ -125,6 +126,7 @@ export function page(main, { signal }) {
 
   let listed = [];
   let isMore = false;
+    between,
   let known = [];
   let depth = 1;
   let isChanging = false;
@@ -135,9 +137,9 @@ export function page(main, { signal }) {
     return Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   }
 
-  function filter(name, value, wait = 0) {
-    filters[name] = value;
-    setParameters({ [name]: value });
+  function filter(changed, wait = 0) {
+    Object.assign(filters, changed);
+    setParameters(changed);
     chosen.clear();
     shown = PAGE;
     keep({ shown });
