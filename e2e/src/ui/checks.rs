@@ -287,6 +287,13 @@ async fn steady(visit: &Visit) -> Result<(), String> {
         .await?;
     tab.go(&format!("{}/ui/requests?flow=orders&search=or", stand.url)).await?;
     tab.until("the filter is used after loading", "document.querySelectorAll('tbody tr').length === 4").await?;
+    tab.eval("location.reload()").await?;
+    tab.shows("Show 1 new request").await?;
+    let first = "document.querySelector('tbody tr')";
+    tab.until("it is still selected after loading", &format!("{first}?.querySelector('input').checked === true"))
+        .await?;
+    tab.until("it is counted", "document.body.innerText.includes('1 request selected')").await?;
+    tab.eval(&format!("window.selected = {first}")).await?;
     visit.go("/ui/flows/orders/requests/order-2?place=1.0%2F2").await?;
     tab.until("the place of the URL is open", "document.querySelector('details[data-place=\"1.0/2\"]')?.open === true")
         .await?;
