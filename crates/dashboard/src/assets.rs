@@ -74,6 +74,7 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "scale.js": SCRIPT,
     "timeline.js": SCRIPT,
     "why.js": SCRIPT,
+    "zoom.js": SCRIPT,
     "pages/overview.js": SCRIPT,
     "pages/flow.js": SCRIPT,
     "pages/requests.js": SCRIPT,

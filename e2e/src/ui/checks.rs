@@ -182,6 +182,11 @@ async fn start(visit: &Visit) -> Result<(), String> {
     tab.until("the input of the failed place is shown", input).await?;
     visit.seen("request-failed").await
 }
+    // In a narrow window, the picture is larger than its frame.
+    tab.look(380, "light").await?;
+    let is_seen = "(() => { const [step, frame] = ['.call.at-failed', '.picture-of-flow'].map((one) => document.querySelector(one).getBoundingClientRect()); \
+                   return step.left >= frame.left && step.right <= frame.right; })()";
+    tab.until("the picture shows the failed step", is_seen).await?;
 
 async fn redrive(visit: &Visit) -> Result<(), String> {
     let tab = &visit.tab;

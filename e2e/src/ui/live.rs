@@ -107,6 +107,7 @@ pub(super) async fn figures(visit: &Visit) -> Result<(), String> {
         "document.querySelector('svg.flow .badge.running[visibility=visible]')?.textContent === '1'",
     )
     .await?;
+    zoomed(tab).await?;
     visit.seen("flow-running").await?;
     stand.file("slow", false)?;
     stand.until("orders", "live-running", "success").await?;
@@ -121,6 +122,30 @@ pub(super) async fn hidden(visit: &Visit) -> Result<(), String> {
     let see = |state: &str| {
         format!(
             "Object.defineProperty(document, 'hidden', {{ configurable: true, value: {state} }}); \
+/// The size of the picture and what of it is seen stay the same. A picture that nobody has zoomed fits a narrow window.
+async fn zoomed(tab: &Tab) -> Result<(), String> {
+    let frame = "document.querySelector('.picture-of-flow')";
+    let width = "Number(document.querySelector('svg.flow')?.getAttribute('width'))";
+    let natural = tab.eval(width).await?.as_f64().unwrap_or_default();
+    tab.look(380, "light").await?;
+    tab.until("it is made smaller", &format!("{width} < {natural}")).await?;
+    tab.click(".zoom button", "Fit").await?;
+    tab.until("it fits", &format!("{width} > 0 && {frame}.scrollWidth <= {frame}.clientWidth")).await?;
+    tab.look(1280, "light").await?;
+    tab.until("it fits a wide window in its own size", &format!("{width} === {natural}")).await?;
+    for larger in [1.25, 1.5, 2.0] {
+        tab.eval("document.querySelector('[aria-label=\"Zoom in\"]').click()").await?;
+        tab.until("it is larger", &format!("{width} === {}", natural * larger)).await?;
+    }
+    tab.eval(&format!("{frame}.scrollTo(120, 0)")).await?;
+    tab.until("the scroll position is kept", "history.state?.picture?.join() === '120,0'").await?;
+    tab.eval("location.reload()").await?;
+    let same = format!("{width} === {} && {frame}.scrollLeft === 120", natural * 2.0);
+    tab.until("it is the same after loading", &same).await?;
+    tab.eval("document.querySelector('[aria-label=\"Zoom out\"]').click()").await?;
+    tab.until("the size is in the URL", "new URLSearchParams(location.search).get('zoom') === '150'").await
+}
+
              document.dispatchEvent(new Event('visibilitychange'))"
         )
     };
