@@ -68,6 +68,14 @@ pub(super) async fn overview(visit: &Visit) -> Result<(), String> {
         || format!("the charts are {labels}"),
     )?;
     expect(!says(0, "none in the last hour"), || format!("the requests are not in the chart: {labels}"))?;
+    // The minute that is not over would look as if there were fewer calls.
+    let open = "[...document.querySelectorAll('.chart')].map((chart) => [...chart.querySelectorAll('.bar-all')].findIndex((bar) => \
+                bar.classList.contains('bar-open')))";
+    let open = tab.eval(open).await?;
+    expect(open == json!([59, 59, -1]), || {
+        format!("the bars of {open} are drawn as those of a minute that is not over")
+    })?;
+    expect(says(0, "in this minute, which is not over") && says(2, " now, "), || format!("the charts are {labels}"))?;
     let drawn =
         "[...document.querySelectorAll('.bar-all')].filter((bar) => Number(bar.getAttribute('height')) > 0).length > 1";
     tab.until("there are bars", drawn).await
@@ -99,6 +107,7 @@ pub(super) async fn figures(visit: &Visit) -> Result<(), String> {
     tab.until("its latest failure leads to the request", link).await?;
     tab.until("the step is in the URL", "new URLSearchParams(location.search).has('step')").await?;
     visit.seen("flow-step").await?;
+    zoomed(tab).await?;
     // A call in progress is seen at its node.
     stand.file("slow", true)?;
     stand.order("live-running").await?;
@@ -107,21 +116,12 @@ pub(super) async fn figures(visit: &Visit) -> Result<(), String> {
         "document.querySelector('svg.flow .badge.running[visibility=visible]')?.textContent === '1'",
     )
     .await?;
-    zoomed(tab).await?;
     visit.seen("flow-running").await?;
     stand.file("slow", false)?;
     stand.until("orders", "live-running", "success").await?;
     tab.until("it has gone on", "document.querySelector('svg.flow .badge.running[visibility=visible]') === null").await
 }
 
-/// Browsers have few connections to one server, so pages in the background must not use them up.
-pub(super) async fn hidden(visit: &Visit) -> Result<(), String> {
-    let (tab, stand) = (&visit.tab, &visit.stand);
-    visit.go("/ui/requests?flow=mirror").await?;
-    connected(tab).await?;
-    let see = |state: &str| {
-        format!(
-            "Object.defineProperty(document, 'hidden', {{ configurable: true, value: {state} }}); \
 /// The size of the picture and what of it is seen stay the same. A picture that nobody has zoomed fits a narrow window.
 async fn zoomed(tab: &Tab) -> Result<(), String> {
     let frame = "document.querySelector('.picture-of-flow')";
@@ -146,6 +146,14 @@ async fn zoomed(tab: &Tab) -> Result<(), String> {
     tab.until("the size is in the URL", "new URLSearchParams(location.search).get('zoom') === '150'").await
 }
 
+/// Browsers have few connections to one server, so pages in the background must not use them up.
+pub(super) async fn hidden(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    visit.go("/ui/requests?flow=mirror").await?;
+    connected(tab).await?;
+    let see = |state: &str| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ configurable: true, value: {state} }}); \
              document.dispatchEvent(new Event('visibilitychange'))"
         )
     };
