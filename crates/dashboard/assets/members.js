@@ -57,6 +57,8 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   let [query, shown] = readList(fork.place);
   let items = [];
   let pinned = [];
+  /** The places in the URL that were looked for beside the list. */
+  const pinnedFor = new Set();
   let isMore = false;
   let latest = null;
   /** What was known of the members when they were last asked for. */
@@ -83,9 +85,9 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   function ask(changed) {
     query = { ...query, ...changed };
     shown = PAGE;
+    writeList(fork.place, query, shown);
     read();
   }
-    writeList(fork.place, query, shown);
 
   async function read() {
     clearTimeout(timer);
@@ -122,6 +124,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   async function pins(found) {
     const items = new Map();
     for (const place of opened) {
+      pinnedFor.add(place);
       const number = isInMemberOf(place, fork.place) ? numberOf(place, fork.place) : NaN;
       if (!Number.isInteger(number) || items.has(number) || found.some((item) => item.number === number)) continue;
       try {
@@ -207,7 +210,9 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   const bring = (of, seen) => {
     latest = { of, seen, request: seen.request };
     const now = JSON.stringify([of.members, seen.request.status, seen.request.moved_ms]);
-    if (now !== known && timer === undefined) {
+    const isListed = (place) => items.some(({ number }) => number === numberOf(place, fork.place));
+    const isMissing = (place) => isInMemberOf(place, fork.place) && !pinnedFor.has(place) && !isListed(place);
+    if ((now !== known || [...opened].some(isMissing)) && timer === undefined) {
       // What somebody looks at is not asked for all the time.
       timer = setTimeout(read, Math.max(0, askedAt + AGAIN * Math.ceil(shown / AT_ONCE) - performance.now()));
       known = now;

@@ -58,12 +58,12 @@ export function timeline(opened, choose, insideOf) {
 
 const hasFailed = (place) => ["failed", "replied"].includes(place.status);
 
-/** The places without those in items of large for-eaches that are as they should be. The place that began them lists them. */
+/** The places without those in items of large for-eaches. The place that began them lists them, those that failed first. */
 function withoutMany(places) {
   const large = places.filter((place) => place.members?.all > MANY);
   if (large.length === 0) return places;
   const isOneOfMany = (place) => large.some((fork) => isInMemberOf(place.place, fork.place) && /^item-\d+$/.test(place.path[fork.path.length]));
-  return places.filter((place) => hasFailed(place) || place.status === "retrying" || !isOneOfMany(place));
+  return places.filter((place) => !isOneOfMany(place));
 }
 
 /** The time in which members of a place were executed that are not listed, because items that have ended are only counted. */

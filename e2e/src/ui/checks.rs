@@ -320,7 +320,15 @@ async fn items(visit: &Visit) -> Result<(), String> {
     )
     .await?;
     // From the failed item to what it failed with.
-    tab.click(".timeline summary", "item 13").await?;
+    let listed = tab.eval("document.querySelectorAll('.timeline > li').length").await?;
+    expect(listed == json!(2), || format!("the failed item is not only in the list of items: {listed} places"))?;
+    tab.click(".timeline summary", "30: 29 done, 1 failed").await?;
+    tab.until(
+        "the failed item is the first one",
+        "document.querySelector('.members .what')?.textContent === 'item 13'",
+    )
+    .await?;
+    tab.click(".members summary", "item 13").await?;
     tab.shows("Answer with status 500").await?;
     tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
     visit.seen("request-items").await

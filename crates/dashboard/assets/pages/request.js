@@ -8,13 +8,14 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, repeat, say } from "../live.js";
+import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
 import { letterOf, whyNot } from "../why.js";
-
 import { zoomable } from "../zoom.js";
+
 /** The largest body that a command contains, in bytes. */
 const TYPED = 20_000;
 /** How many log lines are shown. */
@@ -117,7 +118,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     updateChip(status, request.status);
     // The sentence above says that somebody stopped it.
     why.hidden = !request.reason || request.status === "stopped";
-    if (request.reason) putIfNew(why, request.reason, () => reason(request));
+    if (request.reason) putIfNew(why, request.reason, () => reason(request, showPlace));
     showTimes(request);
     showTrace(request);
     origins.bring(request);
@@ -380,16 +381,11 @@ function inWords(request) {
   }
 }
 
-function reason({ reason, places }) {
+/** Why a request failed, with a button that calls `open(place)`. */
+function reason({ reason, places }, open) {
   const isKnown = places.some((place) => place.place === reason.place);
   return [
     reasonInWords(reason),
-    isKnown ? [" ", button("Show the place", () => {
-      const details = [...document.querySelectorAll("details[data-place]")].find((one) => one.dataset.place === reason.place);
-      if (!details) return;
-      details.open = true;
-      details.querySelector("summary").focus();
-      details.scrollIntoView({ block: "center" });
-    }, { class: "small" })] : null,
+    isKnown ? [" ", button("Show the place", () => open(reason.place), { class: "small" })] : null,
   ];
 }
