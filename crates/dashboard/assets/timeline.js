@@ -11,7 +11,7 @@ import { scaleOf } from "./scale.js";
 /** How many places are shown at first. */
 const SHOWN = 200;
 const WIDTH = 1000;
-/** Of a for-each with more items, only those are shown as places of their own that failed or are retried. */
+/** The items of a for-each with more than so many are not places of their own here. They are in the list of the place that began them. */
 const MANY = 20;
 
 /**
@@ -74,7 +74,10 @@ function whileMembers(place, request, now) {
   const listed = new Set(rest.filter(({ path }) => path.length > depth).map(({ path }) => path[depth]));
   if (listed.size >= place.members.all) return null;
   const join = rest.find(({ path }) => path.length <= depth);
-  return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? now];
+  // If all have ended, the last of them did when something was last recorded, at the latest.
+  const { running = 0, waiting = 0 } = place.members;
+  const ended = running + waiting > 0 ? now : Math.min(now, Math.max(place.done_ms, request.moved_ms));
+  return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? ended];
 }
 
 function draw({ kind, title }, x, width) {

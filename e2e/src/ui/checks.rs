@@ -437,7 +437,12 @@ async fn hours(visit: &Visit) -> Result<(), String> {
          const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \
          whyNot({ ...request, status }, { calls, letters: [], isWhole: true }, hour).flat().map((part) => part.code ?? part).join(''); \
          const waits = [{ call_id: 'b', attempt: 1, in_flight: false, due_ms: 0, accepted_ms: 400, function: 'orders' }]; \
-         return { widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
+         const fork = { place: '1', path: [], phase: 1, steps: [], status: 'done', done_ms: 400, members: { all: 30, at_most: 20, done: 30 } }; \
+         const following = (place, moved_ms) => partsOf(place, { ...request, moved_ms, places: [fork, place] }, hour, []); \
+         const item = (number) => following({ place: `1.${number - 1}/2`, path: [`item-${number}`], phase: 2, steps: [], status: 'done', attempts: 1, \
+         queued_ms: 900, began_ms: 900, last_began_ms: 900, done_ms: hour }, hour).map(({ kind }) => kind); \
+         const after = following({ ...place, place: '3', call_id: 'c' }, 9000); \
+         return { items: [item(20), item(21)], after: after.map(({ from }) => from), widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
          parts: partsOf(place, request, hour, waits).map(({ kind, from, to }) => [kind, from, to]), \
          lost: said('running', []), queued: said('running', waits), parked: said('parked', []) }; })";
     let found = tab.eval(script).await?;
@@ -447,6 +452,12 @@ async fn hours(visit: &Visit) -> Result<(), String> {
     })?;
     let says = |name: &str, text: &str| {
         expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
+    // An item waits for its turn if as many as may be in progress come before it, whatever has ended since then.
+    expect(found["items"] == json!([["queue", "done"], ["slot", "done"]]), || {
+        format!("the waiting is shown wrong: {found}")
+    })?;
+    // What comes after items that are only counted waits when these have ended.
+    expect(found["after"] == json!([9000]), || format!("the waiting begins too early: {found}"))?;
     };
     says("lost", "faasflow requests recover orders")?;
     says("queued", "function pack waits in the queue for its first delivery, which is next in turn.")?;
