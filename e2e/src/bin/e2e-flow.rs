@@ -53,6 +53,8 @@ fn define(name: &str) -> Result<Flow> {
         }
         "hostile" => hostile(builder, &own("E2E_NAMES"))?.build(),
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
+        // Its function is a flow.
+        "outer" => builder.apply("mirror").apply("pass").build(),
         "brittle" => builder.modify(brittle).build(),
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::again;
 use super::browser::{Browser, Tab};
+use super::calling;
 use super::crowd;
 use super::elsewhere::{self, Narrow};
 use super::find as finding;
@@ -74,6 +75,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "each attempt is seen, and why a request does not go on" => retried,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
+        "a place has a link to the request of the flow that it called" => calling::called,
         "an id in the search box leads to its request" => find,
         "the list finds what is being retried, where and why" => finding::broken,
         "a call id is found, and the page says what is not searched" => finding::call_ids,
@@ -180,13 +182,13 @@ async fn start(visit: &Visit) -> Result<(), String> {
     }
     let input = r#"/left"?: ?7/.test(document.querySelector('.sides').innerText)"#;
     tab.until("the input of the failed place is shown", input).await?;
-    visit.seen("request-failed").await
-}
     // In a narrow window, the picture is larger than its frame.
     tab.look(380, "light").await?;
     let is_seen = "(() => { const [step, frame] = ['.call.at-failed', '.picture-of-flow'].map((one) => document.querySelector(one).getBoundingClientRect()); \
                    return step.left >= frame.left && step.right <= frame.right; })()";
     tab.until("the picture shows the failed step", is_seen).await?;
+    visit.seen("request-failed").await
+}
 
 async fn redrive(visit: &Visit) -> Result<(), String> {
     let tab = &visit.tab;
@@ -285,13 +287,6 @@ async fn steady(visit: &Visit) -> Result<(), String> {
     tab.shows("Show 1 new request").await?;
     let kept = "document.querySelector('tbody tr') === selected && document.querySelector('tbody input').checked";
     tab.until("the selected row is where it was", kept).await?;
-    tab.click("button", "Show 1 new request").await?;
-    tab.until("the new one is listed first", "document.querySelector('tbody tr').innerText.includes('order-new')")
-        .await?;
-    tab.until("the other one is still selected", "selected.querySelector('input').checked && selected.isConnected")
-        .await?;
-    tab.go(&format!("{}/ui/requests?flow=orders&search=or", stand.url)).await?;
-    tab.until("the filter is used after loading", "document.querySelectorAll('tbody tr').length === 4").await?;
     tab.eval("location.reload()").await?;
     tab.shows("Show 1 new request").await?;
     let first = "document.querySelector('tbody tr')";
@@ -299,6 +294,13 @@ async fn steady(visit: &Visit) -> Result<(), String> {
         .await?;
     tab.until("it is counted", "document.body.innerText.includes('1 request selected')").await?;
     tab.eval(&format!("window.selected = {first}")).await?;
+    tab.click("button", "Show 1 new request").await?;
+    tab.until("the new one is listed first", "document.querySelector('tbody tr').innerText.includes('order-new')")
+        .await?;
+    tab.until("the other one is still selected", "selected.querySelector('input').checked && selected.isConnected")
+        .await?;
+    tab.go(&format!("{}/ui/requests?flow=orders&search=or", stand.url)).await?;
+    tab.until("the filter is used after loading", "document.querySelectorAll('tbody tr').length === 4").await?;
     visit.go("/ui/flows/orders/requests/order-2?place=1.0%2F2").await?;
     tab.until("the place of the URL is open", "document.querySelector('details[data-place=\"1.0/2\"]')?.open === true")
         .await?;
@@ -450,14 +452,14 @@ async fn hours(visit: &Visit) -> Result<(), String> {
     expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || {
         format!("the time in the queue is not shown: {found}")
     })?;
-    let says = |name: &str, text: &str| {
-        expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
     // An item waits for its turn if as many as may be in progress come before it, whatever has ended since then.
     expect(found["items"] == json!([["queue", "done"], ["slot", "done"]]), || {
         format!("the waiting is shown wrong: {found}")
     })?;
     // What comes after items that are only counted waits when these have ended.
     expect(found["after"] == json!([9000]), || format!("the waiting begins too early: {found}"))?;
+    let says = |name: &str, text: &str| {
+        expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
     };
     says("lost", "faasflow requests recover orders")?;
     says("queued", "function pack waits in the queue for its first delivery, which is next in turn.")?;
