@@ -10,7 +10,7 @@ export const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave
 export const callOf = (place, calls) => calls?.find((call) => call.call_id !== "" && call.call_id === place.call_id && !call.callback);
 
 /** Whether members of a place have ended that are not listed as places, because they are only counted. */
-export function hasCounted(fork, places) {
+function hasCounted(fork, places) {
   const { done = 0, failed = 0 } = fork.members ?? {};
   return done + failed > places.filter((place) => place.done_ms !== undefined && isInMemberOf(place.place, fork.place)).length;
 }

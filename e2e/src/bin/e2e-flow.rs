@@ -46,6 +46,8 @@ fn define(name: &str) -> Result<Flow> {
             let weigh = ForEach::new(Flow::builder().apply("weigh")).complete(Complete::Settled);
             builder.for_each(weigh).apply("pass").build()
         }
+        // One failed item makes it fail.
+        "scales" => builder.for_each(ForEach::new(Flow::builder().apply("weigh"))).build(),
         "sift" => {
             let label = |Json(item): Json<String>| item;
             let sift = ForEach::new(Flow::builder().apply("sift-one")).label(label).complete(Complete::Settled);

@@ -333,7 +333,16 @@ async fn items(visit: &Visit) -> Result<(), String> {
     tab.click(".members summary", "item 13").await?;
     tab.shows("Answer with status 500").await?;
     tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
-    visit.seen("request-items").await
+    visit.seen("request-items").await?;
+    // The list is opened to show the item that is why a request failed.
+    let headers = [("x-faasflow-request-id", "scales-1"), ("content-type", "application/json")];
+    stand.post("/async-function/scales", &headers, json!(parcels).to_string().as_bytes()).await?.expect(202)?;
+    stand.until("scales", "scales-1", "failure").await?;
+    visit.go("/ui/flows/scales/requests/scales-1").await?;
+    tab.click("button", "Show the place").await?;
+    let has_focus = "document.activeElement.closest('.members details[open]')?.dataset.place === '1.12/2'";
+    tab.until("the failed item is opened and has the focus", has_focus).await?;
+    tab.shows("Answer with status 500").await
 }
 
 async fn dead_letters(visit: &Visit) -> Result<(), String> {
