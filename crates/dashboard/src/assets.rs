@@ -53,6 +53,7 @@ const SCRIPTS: &str = "<!-- scripts -->\n";
 pub(crate) const ASSETS: &[Asset] = assets! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "start.js": SCRIPT,
     "main.js": SCRIPT,
     "again.js": SCRIPT,
     "api.js": SCRIPT,

@@ -143,7 +143,10 @@ impl Tab {
         if let Some(error) = answer["errorText"].as_str() {
             return Err(format!("{url}: {error}"));
         }
-        self.until("the page is loaded", "document.readyState === 'complete' && location.href !== 'about:blank'").await
+        let is_loaded = "document.readyState === 'complete' && location.href !== 'about:blank'";
+        // The scripts of the dashboard are executed after its first paint.
+        let is_started = "document.querySelector('main[aria-busy]') === null";
+        self.until("the page is loaded", &format!("{is_loaded} && {is_started}")).await
     }
 
     /// The value of an expression in the page. A promise is awaited.
