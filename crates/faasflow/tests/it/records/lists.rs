@@ -317,6 +317,12 @@ async fn requests_are_found_by_when_they_began() {
     assert_eq!(all(&kit, &until(3)).await, ["r2"]);
     assert_eq!(all(&kit, "until=1h").await, [""; 0]);
     assert_eq!(all(&kit, "until=0s&since=1h").await.len(), 4);
+    // Those that match exactly come first, as without a time.
+    send(&kit, "newest", "same-too").await;
+    let listed = page(&kit, "").await;
+    let after = of(&listed, "newest")["started_ms"].as_u64().unwrap() + 1;
+    assert_eq!(ids(&page(&kit, &format!("search=same&limit=1&until={after}")).await), ["r3"]);
+    assert_eq!(sorted(&kit, &format!("search=same&limit=1&until={after}")).await.len(), 5);
 }
 
 #[tokio::test]
