@@ -46,8 +46,12 @@ fn define(name: &str) -> Result<Flow> {
             let weigh = ForEach::new(Flow::builder().apply("weigh")).complete(Complete::Settled);
             builder.for_each(weigh).apply("pass").build()
         }
-        // One failed item makes it fail.
-        "scales" => builder.for_each(ForEach::new(Flow::builder().apply("weigh"))).build(),
+        // One failed item ends the request with a reply.
+        "scales" => {
+            let weigh = Flow::builder().apply("weigh");
+            let weigh = weigh.on_failure(async |_: Context, failure: Failure| failure.reply(Json(failure.reason())));
+            builder.for_each(ForEach::new(weigh)).build()
+        }
         "sift" => {
             let label = |Json(item): Json<String>| item;
             let sift = ForEach::new(Flow::builder().apply("sift-one")).label(label).complete(Complete::Settled);

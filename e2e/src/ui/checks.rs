@@ -287,7 +287,7 @@ async fn steady(visit: &Visit) -> Result<(), String> {
     tab.shows("Show 1 new request").await?;
     let kept = "document.querySelector('tbody tr') === selected && document.querySelector('tbody input').checked";
     tab.until("the selected row is where it was", kept).await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     tab.shows("Show 1 new request").await?;
     let first = "document.querySelector('tbody tr')";
     tab.until("it is still selected after loading", &format!("{first}?.querySelector('input').checked === true"))
@@ -334,7 +334,7 @@ async fn items(visit: &Visit) -> Result<(), String> {
     tab.shows("Answer with status 500").await?;
     tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
     visit.seen("request-items").await?;
-    // The list is opened to show the item that is why a request failed.
+    // The list is opened to show the item that is why a request ended.
     let headers = [("x-faasflow-request-id", "scales-1"), ("content-type", "application/json")];
     stand.post("/async-function/scales", &headers, json!(parcels).to_string().as_bytes()).await?.expect(202)?;
     stand.until("scales", "scales-1", "failure").await?;

@@ -104,7 +104,7 @@ async fn between(visit: &Visit) -> Result<(), String> {
     let url = format!("/ui/requests?flow=orders&search=find-2&since={from}&until={to}");
     let is_there = format!("location.pathname + location.search === {}", json!(url));
     tab.until("both times are in the URL", &is_there).await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     rows(tab, 1).await?;
     visit.seen("requests-between").await?;
     tab.click("button", "Stop all that match").await?;

@@ -139,7 +139,7 @@ async fn zoomed(tab: &Tab) -> Result<(), String> {
     }
     tab.eval(&format!("{frame}.scrollTo(120, 0)")).await?;
     tab.until("the scroll position is kept", "history.state?.picture?.join() === '120,0'").await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     let same = format!("{width} === {} && {frame}.scrollLeft === 120", natural * 2.0);
     tab.until("it is the same after loading", &same).await?;
     tab.eval("document.querySelector('[aria-label=\"Zoom out\"]').click()").await?;

@@ -61,7 +61,7 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     // What was searched for, and the items in the URL, are there again, also the one that is not on the first page.
     tab.fill("select[aria-label='Status of the items']", "failed").await?;
     tab.until("the URL has the list", "new URLSearchParams(location.search).get('status.1') === 'failed'").await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     let kept = format!(
         "{ROWS}.length === 1 && document.querySelector('input[aria-label=\"Search the items\"]').value === 'bad 3' \
          && document.querySelector('select[aria-label=\"Status of the items\"]').value === 'failed'"
@@ -76,7 +76,7 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     tab.shows("Answer with status 500").await?;
     tab.click("button", "Show more").await?;
     tab.until("the next page is listed", &format!("{ROWS}.length === 101")).await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     tab.until("two pages are listed after loading", &format!("{ROWS}.length === 101")).await?;
 
     // The volume of a page that is only watched.
