@@ -2,6 +2,7 @@
 
 mod again;
 mod browser;
+mod calling;
 mod checks;
 mod crowd;
 mod elsewhere;

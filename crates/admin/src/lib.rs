@@ -31,6 +31,7 @@ mod events;
 mod functions;
 mod info;
 mod items;
+mod lists;
 mod logs;
 mod null;
 mod pages;
@@ -48,15 +49,16 @@ pub use events::{
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use items::{RequestItem, RequestItems, RequestPlace};
+pub use lists::{Found, FoundBy, RequestAt, RequestList, RequestSummary};
 pub use logs::{LOG_DROPPED, LOG_LEFT_OUT, LogLine};
 pub use pages::{Drawing, DrawnEdge, DrawnShape, PAGE_TOKEN_HEADER, PageToken};
 pub use queue::{
     DeadLetter, DeadLetterSummary, Discarded, QUEUE_VERSION, QueueStats, QueuedCall, Redrive, Redriven, Selection,
 };
 pub use requests::{
-    EarlierGeneration, FlowRequest, Found, FoundBy, FunctionAnswer, Members, Output, Place, PlaceStatus,
-    REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestAt, RequestChange, RequestList,
-    RequestProblem, RequestReason, RequestStatus, RequestSummary, Unlisted, UnrecoveredRequest, Waits, WaitsFor,
+    CalledRequest, EarlierGeneration, FlowRequest, FunctionAnswer, Members, Output, Place, PlaceStatus,
+    REQUEST_HEADERS, REQUESTS_VERSION, RecoveredRequest, Recovery, RequestChange, RequestProblem, RequestReason,
+    RequestStatus, Unlisted, UnrecoveredRequest, Waits, WaitsFor,
 };
 pub use routes::{ROUTES, Route};
 pub use secrets::{Secret, SecretName};

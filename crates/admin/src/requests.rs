@@ -177,6 +177,10 @@ pub struct Place {
     /// The branch that it chose, if it ended at a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
+    /// The requests that its calls are in the functions that it calls, if these are flows that remember their requests. Those of calls
+    /// for each item of a for-each are left out, and so are all of them before the place begins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub called: Vec<CalledRequest>,
     /// The items or branches that come after it, if it ended at a for-each or a graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
@@ -190,6 +194,20 @@ pub struct Place {
     /// that is used again is left out, and so is everything from before the definition of the flow changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierGeneration>,
+}
+
+/// The request that a call is in the function that it calls. Whether the function is a flow that remembers its requests, and whether the
+/// call was made, is not known here: such a request exists if that flow knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CalledRequest {
+    /// The number of the step that calls.
+    pub step: u32,
+    /// The function.
+    pub function: String,
+    /// The id of the request there. It is derived from the idempotency key of the call, so it is the same for each attempt.
+    pub request: String,
 }
 
 /// Items that the status of a request does not list.
@@ -372,8 +390,11 @@ pub struct Output {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Members {
-    /// All items or branches. The other numbers add up to it.
+    /// All items or branches. The numbers of those with a status, which follow, add up to it.
     pub all: u64,
+    /// How many of them may be in progress at once, if not all: those with a higher number wait until others have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
     /// Those that have not begun, or may not have because the request is paused or parked.
     pub waiting: u64,
     /// Those that are in progress, or wait in the queue.
@@ -384,122 +405,6 @@ pub struct Members {
     pub failed: u64,
     /// Those that will not end any more, because they are not needed.
     pub stopped: u64,
-}
-
-/// Requests of a flow, newest first: the answer of [`REQUESTS`](crate::paths::REQUESTS).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct RequestList {
-    /// The version of the answer: [`REQUESTS_VERSION`].
-    pub version: u32,
-    /// The requests of this page. In the answer to a search, a page may have few requests or none although others follow.
-    pub requests: Vec<RequestSummary>,
-    /// Where the next page begins: the parameter `cursor`. Absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-}
-
-/// A request in a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct RequestSummary {
-    /// The id of the request.
-    pub id: String,
-    /// Whether it runs, and how it ended.
-    pub status: RequestStatus,
-    /// When it began, in milliseconds since the Unix epoch.
-    pub started_ms: u64,
-    /// What of it matches a search; absent in a list that is not the result of one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<Found>,
-    /// When anything was last recorded about it, in milliseconds since the Unix epoch. This and the following fields are only in a list
-    /// with details. There, it is absent if the record could not be read in time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub moved_ms: Option<u64>,
-    /// Where it is now; absent if it has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<RequestAt>,
-    /// Why it failed, was recovered or is parked. Long texts are cut.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<RequestReason>,
-}
-
-/// Where a request is: one of its open places, and how many more there are. Long texts are cut.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct RequestAt {
-    /// The place: one that matches the filter of the list, or that is being retried, if there is such a place. If none of the members of a
-    /// graph or for-each has been looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
-    pub place: String,
-    /// The branches and items that it is in, as in [`Place::path`].
-    pub path: Vec<String>,
-    /// The label of the item that it is in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// The names of its first steps.
-    pub steps: Vec<String>,
-    /// How far it is.
-    pub status: PlaceStatus,
-    /// Why its last delivery was given up, if it is being retried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<RequestReason>,
-    /// How many other places are open.
-    pub more: u64,
-    /// How many items or branches the request has after this place, if there are too many to look at each.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub members: Option<u64>,
-    /// Whether the request has so many places that only some were looked at. There may be more open places than `more` then.
-    pub partial: bool,
-}
-
-/// What of a request matches a search.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct Found {
-    /// Whether it is the id, a search key, a label or a call id.
-    pub by: FoundBy,
-    /// The whole id, search key, label or call id.
-    pub text: String,
-    /// The place that the call id belongs to; absent if something else was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
-}
-
-/// What a request can be found by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum FoundBy {
-    /// Its id.
-    #[default]
-    Id,
-    /// A search key.
-    Key,
-    /// The label of an item.
-    Label,
-    /// The call id of a place.
-    Call,
-    /// Something that only a later version knows.
-    #[serde(other)]
-    Unknown,
-}
-
-impl FoundBy {
-    /// The word for it in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FoundBy::Id => "id",
-            FoundBy::Key => "key",
-            FoundBy::Label => "label",
-            FoundBy::Call => "call",
-            FoundBy::Unknown => "unknown",
-        }
-    }
 }
 
 /// The status of a request after a change: the answer of [`PAUSE`](crate::paths::PAUSE), [`RESUME`](crate::paths::RESUME),

@@ -48,8 +48,8 @@ pub const ROUTES: &[Route] = &[
         "GET",
         paths::REQUESTS,
         &[
-            "status", "since", "key", "search", "repeats", "at", "retrying", "idle", "reason", "details", "limit",
-            "cursor",
+            "status", "since", "until", "key", "search", "repeats", "at", "retrying", "idle", "reason", "details",
+            "limit", "cursor",
         ],
     ),
     route("GET", paths::REQUEST, &[]),

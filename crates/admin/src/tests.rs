@@ -171,6 +171,7 @@ fn answers_may_leave_out_any_field() {
     read::<Unlisted>();
     read::<WaitsFor>();
     read::<EarlierGeneration>();
+    read::<CalledRequest>();
     read::<RequestItems>();
     read::<RequestItem>();
     read::<RequestPlace>();

@@ -1,4 +1,5 @@
-// Small charts of the last hour, one bar for each minute.
+// Small charts of the last hour, one bar for each minute. The last bar of figures that add up is that of a minute that is not over, so it
+// is only outlined: it would look as if there were fewer than before.
 
 import { h, put, s, setText } from "./dom.js";
 import { count } from "./format.js";
@@ -14,15 +15,14 @@ const clock = (ms) => {
 
 /**
  * A chart with this name. `bring(at, all, bad)` shows the figures of the last minutes, of which the last one is that of the time `at`; `bad` says
- * how many of them failed. `sum` is whether figures add up, as those of calls do and those of a depth do not.
+ * how many of them failed. `sum` is whether figures add up during a minute, as those of calls do and those of a depth do not.
  */
 export function chart(name, { sum = true } = {}) {
   const now = h("span", { class: "chart-now" }, "–");
   const told = h("span", { class: "quiet" });
-  const bars = Array.from({ length: MINUTES }, (_, index) => [
-    s("rect", { class: "bar-all", x: index * WIDTH, width: WIDTH - 1, y: HEIGHT, height: 0 }),
-    s("rect", { class: "bar-bad", x: index * WIDTH, width: WIDTH - 1, y: HEIGHT, height: 0 }),
-  ]);
+  const isOpen = (index) => sum && index === MINUTES - 1;
+  const bars = Array.from({ length: MINUTES }, (_, index) => ["bar-all", "bar-bad"].map((name) =>
+    s("rect", { class: isOpen(index) ? `${name} bar-open` : name, x: index * WIDTH, width: WIDTH - 1, y: HEIGHT, height: 0 })));
   const pointed = s("rect", { class: "bar-pointed", x: 0, width: WIDTH, y: 0, height: HEIGHT, visibility: "hidden" });
   const picture = s("svg", {
     class: "chart", viewBox: `0 0 ${MINUTES * WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": name,
@@ -45,7 +45,7 @@ export function chart(name, { sum = true } = {}) {
   function tell() {
     if (shown === null) return;
     const { at, all, bad } = shown;
-    setText(now, count(all[MINUTES - 1]));
+    setText(now, sum ? `${count(all[MINUTES - 1])} so far` : count(all[MINUTES - 1]));
     pointed.setAttribute("visibility", pointedAt === null ? "hidden" : "visible");
     if (pointedAt === null) {
       put(told, summary());
@@ -53,9 +53,10 @@ export function chart(name, { sum = true } = {}) {
     } else {
       pointed.setAttribute("x", pointedAt * WIDTH - 0.5);
       const failed = bad[pointedAt] > 0 ? `, ${count(bad[pointedAt])} failed` : "";
-      put(told, `${clock(at - (MINUTES - 1 - pointedAt) * 60_000)}: ${count(all[pointedAt])}${failed}`);
+      const soFar = isOpen(pointedAt) ? " so far" : "";
+      put(told, `${clock(at - (MINUTES - 1 - pointedAt) * 60_000)}: ${count(all[pointedAt])}${soFar}${failed}`);
     }
-    picture.setAttribute("aria-label", `${name}: ${count(all[MINUTES - 1])} in this minute, ${summary()}`);
+    picture.setAttribute("aria-label", `${name}: ${count(all[MINUTES - 1])} ${sum ? "in this minute, which is not over" : "now"}, ${summary()}`);
   }
 
   picture.addEventListener("pointermove", (event) => {

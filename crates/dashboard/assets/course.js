@@ -1,6 +1,7 @@
 // What is known of a place over time: when it waited and why, and when it was executed.
 
 import { duration, exact, hasNotBegun, isOpen } from "./format.js";
+import { isInMemberOf } from "./members.js";
 import { partsOfSteps } from "./steps.js";
 
 /** How the parts of a bar look, and what they are called. */
@@ -9,23 +10,28 @@ export const KINDS = { queue: "in the queue", slot: "waiting for its turn", gave
 /** The call of a place in the queue, if it is known. */
 export const callOf = (place, calls) => calls?.find((call) => call.call_id !== "" && call.call_id === place.call_id && !call.callback);
 
+/** Whether members of a place have ended that are not listed as places, because they are only counted. */
+function hasCounted(fork, places) {
+  const { done = 0, failed = 0 } = fork.members ?? {};
+  return done + failed > places.filter((place) => place.done_ms !== undefined && isInMemberOf(place.place, fork.place)).length;
+}
+
 /** When what led to a place ended; `undefined` for the first one. */
-function ledAt(place, places) {
+function ledAt(place, { places, moved_ms: moved }) {
   const at = places.indexOf(place);
   const before = places.slice(0, at < 0 ? 0 : at).filter((other) => other.done_ms !== undefined);
   const led = before.filter((other) => place.path.every((name, index) => other.path[index] === name) || other.path.length < place.path.length);
-  return led.length > 0 ? Math.max(...led.map((other) => other.done_ms)) : undefined;
+  if (led.length === 0) return undefined;
+  const last = Math.max(...led.map((other) => other.done_ms));
+  // When members ended that are only counted is not known. The last of them ended when something was last recorded, if this is what follows.
+  const isAfterCounted = before.some((fork) => fork.members && fork.path.join("/") === place.path.join("/") && hasCounted(fork, places));
+  return isOpen(place) && isAfterCounted ? Math.max(last, moved ?? last) : last;
 }
 
-/** Whether an item was put into the queue because another one had ended. Those of the first wave have not waited for their turn. */
-function hasWaitedForTurn(place, request, accepted) {
-  const around = place.path.slice(0, -1);
-  const isBeside = ({ path }) => path.length === place.path.length && around.every((name, index) => path[index] === name);
-  const ended = request.places.filter((other) => other !== place && isBeside(other) && other.done_ms !== undefined);
-  if (ended.length > 0 && Math.min(...ended.map((other) => other.done_ms)) <= accepted) return true;
-  // Others that have ended are only counted.
-  const fork = request.places.findLast(({ path, members }) => members && path.length === around.length && around.every((name, index) => path[index] === name));
-  return fork !== undefined && fork.members.done + fork.members.failed > ended.length;
+/** Whether an item had to wait until another one had ended. As many as may be in progress at once are put into the queue at the beginning. */
+function hasWaitedForTurn(place, request) {
+  const fork = request.places.findLast((other) => other.members && isInMemberOf(place.place, other.place));
+  return Number(place.path.at(-1).slice("item-".length)) > (fork?.members.at_most ?? Infinity);
 }
 
 /**
@@ -37,7 +43,7 @@ export function partsOf(place, request, now, calls, withSteps = true) {
   if (hasNotBegun(place)) return parts;
   const { given_up: attempts = [], queued_ms: queued, last_began_ms: last, done_ms: done, status } = place;
   const call = callOf(place, calls);
-  const led = ledAt(place, request.places);
+  const led = ledAt(place, request);
   const add = (kind, from, to, title) => {
     if (from !== undefined && to !== undefined && to >= from) parts.push({ kind, from, to, title });
   };
@@ -56,7 +62,7 @@ export function partsOf(place, request, now, calls, withSteps = true) {
   const accepted = queued ?? call?.accepted_ms ?? (attempts.length > 0 || isOpen(place) || status === "stopped" ? led : undefined);
   const until = first ?? (isOpen(place) ? now : undefined);
   if (isInItem && led !== undefined && accepted !== undefined && accepted - led >= 1) {
-    const kind = hasWaitedForTurn(place, request, accepted) ? "slot" : "queue";
+    const kind = hasWaitedForTurn(place, request) ? "slot" : "queue";
     add(kind, led, accepted, KINDS[kind]);
   }
   const isExecuted = call?.in_flight && attempts.length === 0;

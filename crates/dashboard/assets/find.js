@@ -1,16 +1,16 @@
 // Asks flows for the requests that a page wants, and says in words which ones these are.
 
 import * as api from "./api.js";
-import { look } from "./format.js";
+import { look, time } from "./format.js";
+import { SINCE, timeOf } from "./range.js";
 
 /** The filters of the list, as they are in the URL. */
-export const FILTERS = ["flow", "status", "since", "at", "retrying", "idle", "reason", "search"];
+export const FILTERS = ["flow", "status", "since", "until", "at", "retrying", "idle", "reason", "search"];
 /** Those that look at each request. A page of them may have few requests although others follow. */
 const LOOKING = ["at", "retrying", "idle", "reason", "search"];
 /** Those that find only requests that have not ended. */
 const OPEN = ["at", "retrying", "idle"];
 
-export const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
 export const IDLE = [["", "Moved at any time"], ["1m", "Not moved for 1 minute"], ["5m", "Not moved for 5 minutes"], ["1h", "Not moved for 1 hour"], ["24h", "Not moved for 24 hours"]];
 
 /** For how long a flow that was built with an older version is not asked for details, in milliseconds. */
@@ -25,14 +25,24 @@ function queryOf(filters) {
   return Object.fromEntries(FILTERS.filter((name) => name !== "flow" && filters[name]).map((name) => [name, filters[name]]));
 }
 
+/** When requests with these filters began, in words. */
+function began({ since, until }) {
+  const [from, to] = [since, until].map((text) => (timeOf(text) === null ? null : time(timeOf(text))));
+  if (from !== null && to !== null) return `began between ${from} and ${to}`;
+  if (from !== null) return `began at ${from} or later`;
+  if (since && to === null) return `began ${named(SINCE.find(([value]) => value === since) ?? [null, `In the last ${since}`])}`;
+  return to !== null ? `began before ${to}` : "";
+}
+
+const named = ([, name]) => name[0].toLowerCase() + name.slice(1);
+
 /** The requests of these filters in words, such as "requests of orders that have failed and began in the last hour". */
 export function inWords(filters) {
-  const named = ([, name]) => name[0].toLowerCase() + name.slice(1);
   const text = (name) => `“${filters[name]}”`;
   const of = (options, name) => named(options.find(([value]) => value === filters[name]) ?? [null, filters[name]]);
   const words = [
     filters.status && `have the status “${look(filters.status)[1]}”`,
-    filters.since && `began ${of(SINCE, "since")}`,
+    began(filters),
     filters.at && `are at a place with ${text("at")}`,
     filters.retrying && "are being retried",
     filters.idle && `have ${of(IDLE, "idle")}`,

@@ -171,3 +171,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 show(true);
+main.removeAttribute("aria-busy");

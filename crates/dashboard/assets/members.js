@@ -3,12 +3,16 @@
 import * as api from "./api.js";
 import { h, keyed, put, setText } from "./dom.js";
 import { count, counted, duration, within } from "./format.js";
-import { button, chip, loading, updateChip } from "./parts.js";
+import { button, chip, loading, parameters, setParameters, updateChip } from "./parts.js";
 
 /** How many are listed at first, and how many more with each click. */
 const PAGE = 50;
 /** The most that one answer has. */
 const AT_ONCE = 100;
+/** The most that are listed because the URL says so. */
+const MOST_FROM_URL = 1000;
+/** The longest text that the API searches for. */
+const LONGEST = 128;
 /** A list that changes is asked for again after this time for each answer, in milliseconds. */
 const AGAIN = 4000;
 /** How long to wait for more letters of a search, in milliseconds. */
@@ -26,15 +30,35 @@ export function isInMemberOf(inner, fork) {
 /** The number of the member that a place is in. */
 const numberOf = (inner, fork) => Number(inner.slice(fork.split("@")[0].length + 1).match(/^\d+/)?.[0]) + 1;
 
+/** Whether two places are in the same member of those that a place began. */
+export const areInSameMember = (one, other, fork) =>
+  isInMemberOf(one, fork) && isInMemberOf(other, fork) && numberOf(one, fork) === numberOf(other, fork);
+
+/**
+ * What the URL says about the list of the members of a place: which ones, and how many. Several lists can be open, so the names of
+ * these parameters end with the place.
+ */
+function readList(place) {
+  const query = parameters();
+  const [status, search, shown] = ["status", "search", "listed"].map((name) => query.get(`${name}.${place}`) ?? "");
+  const pages = Math.ceil(Math.min(MOST_FROM_URL, Number(shown) || PAGE) / PAGE);
+  return [{ status: STATUSES.some(([value]) => value === status) ? status : "", search: search.slice(0, LONGEST) }, PAGE * Math.max(1, pages)];
+}
+
+function writeList(place, { status, search }, shown) {
+  setParameters({ [`status.${place}`]: status, [`search.${place}`]: search, [`listed.${place}`]: shown > PAGE ? String(shown) : "" });
+}
+
 /**
  * The members of a place of the request at this path, and a function that brings them up to date. `opened` has the places that the
  * URL names, `choose` writes them there, and `insideOf(place)` returns the inside of a place and a function that brings that up to date.
  */
 export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
-  const query = { status: "", search: "" };
-  let shown = PAGE;
+  let [query, shown] = readList(fork.place);
   let items = [];
   let pinned = [];
+  /** The places in the URL that were looked for beside the list. */
+  const pinnedFor = new Set();
   let isMore = false;
   let latest = null;
   /** What was known of the members when they were last asked for. */
@@ -45,22 +69,23 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   let typing;
 
   const status = h("select", { "aria-label": "Status of the items", on: { change: () => ask({ status: status.value }) } },
-    h("option", { value: "" }, "Any status"), STATUSES.map(([value, text]) => h("option", { value }, text)));
+    h("option", { value: "" }, "Any status"), STATUSES.map(([value, text]) => h("option", { value, selected: value === query.status }, text)));
   const search = h("input", {
-    type: "search", placeholder: "Number, label or branch", "aria-label": "Search the items", maxlength: "128", spellcheck: "false",
+    type: "search", placeholder: "Number, label or branch", "aria-label": "Search the items", maxlength: LONGEST, value: query.search, spellcheck: "false",
     on: { input: () => { clearTimeout(typing); typing = setTimeout(() => ask({ search: search.value.trim() }), TYPING); } },
   });
   const note = h("p", { class: "quiet", "aria-live": "polite" }, "Loading…");
   const rows = h("ol", { class: "timeline members" });
-  const more = button("Show more", () => { shown += PAGE; read(); }, { hidden: true });
+  const more = button("Show more", () => { shown += PAGE; writeList(fork.place, query, shown); read(); }, { hidden: true });
   const element = h("section", { "aria-label": "Items and branches" }, h("h3", {}, "Items and branches"),
     h("div", { class: "filters" }, status, search), note, rows, h("div", { class: "actions" }, more));
   rows.hidden = true;
   signal.addEventListener("abort", () => { clearTimeout(timer); clearTimeout(typing); }, { once: true });
 
   function ask(changed) {
-    Object.assign(query, changed);
+    query = { ...query, ...changed };
     shown = PAGE;
+    writeList(fork.place, query, shown);
     read();
   }
 
@@ -99,6 +124,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   async function pins(found) {
     const items = new Map();
     for (const place of opened) {
+      pinnedFor.add(place);
       const number = isInMemberOf(place, fork.place) ? numberOf(place, fork.place) : NaN;
       if (!Number.isInteger(number) || items.has(number) || found.some((item) => item.number === number)) continue;
       try {
@@ -184,7 +210,9 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   const bring = (of, seen) => {
     latest = { of, seen, request: seen.request };
     const now = JSON.stringify([of.members, seen.request.status, seen.request.moved_ms]);
-    if (now !== known && timer === undefined) {
+    const isListed = (place) => items.some(({ number }) => number === numberOf(place, fork.place));
+    const isMissing = (place) => isInMemberOf(place, fork.place) && !pinnedFor.has(place) && !isListed(place);
+    if ((now !== known || [...opened].some(isMissing)) && timer === undefined) {
       // What somebody looks at is not asked for all the time.
       timer = setTimeout(read, Math.max(0, askedAt + AGAIN * Math.ceil(shown / AT_ONCE) - performance.now()));
       known = now;

@@ -5,7 +5,7 @@ import { callOf, partInWords, partsOf } from "./course.js";
 import { h, isSeen, put, putIfNew, setText } from "./dom.js";
 import { bytes, count, counted, exact, hasNotBegun, isOpen, nameOf } from "./format.js";
 import { membersOf } from "./members.js";
-import { loading, logView } from "./parts.js";
+import { link, loading, logView, requestPage } from "./parts.js";
 import { answered } from "./payload.js";
 import { stepsOf } from "./steps.js";
 
@@ -13,6 +13,8 @@ import { stepsOf } from "./steps.js";
 const LINES = 100;
 /** How often lines are asked for while there may be more, in milliseconds, and how long after the end of a place lines may still come. */
 const EVERY = 2000;
+/** How often a place in progress is looked at for requests of other flows that it has called, in milliseconds. */
+const CALLED_EVERY = 5000;
 const LAST_LINES = 15_000;
 /** The content type of what is joined. */
 const MEMBERS = "application/vnd.faasflow.members+json";
@@ -24,6 +26,8 @@ const MEMBERS = "application/vnd.faasflow.members+json";
 export function insideOf(place, path, signal, shown) {
   const reason = h("p", { class: "reason" });
   const facts = h("p", { class: "quiet" });
+  const called = h("ul", { class: "called", hidden: true });
+  const bringCalled = calledRequests(called, signal);
   const course = h("ol", { class: "course quiet" });
   const [stepList, bringSteps] = stepsOf();
   const sides = h("div", { class: "sides" });
@@ -32,7 +36,7 @@ export function insideOf(place, path, signal, shown) {
   const members = h("div", {});
   let bringMembers = null;
   const logged = h("div", {}, h("h3", {}, "Log"), log);
-  const element = h("div", {}, reason, facts, course, stepList, members, sides, logged);
+  const element = h("div", {}, reason, facts, called, course, stepList, members, sides, logged);
 
   const bringLog = placeLog(place.place, log, signal);
   const bring = (of, seen) => {
@@ -42,6 +46,7 @@ export function insideOf(place, path, signal, shown) {
     reason.hidden = !of.reason;
     setText(reason, of.reason ? inWords(of.reason) : "");
     setText(facts, told(of, request, call).join(" "));
+    bringCalled(of);
     course.hidden = parts.length < 2;
     putIfNew(course, parts.map(partInWords), () => parts.map((part) => h("li", {}, partInWords(part))));
     bringSteps(of);
@@ -125,6 +130,37 @@ function placeLog(place, element, signal) {
     } finally {
       isAsking = false;
     }
+  };
+}
+
+/**
+ * Shows the requests of other flows that a place has called, in `element`. The status of a request names the ids that they have if what is
+ * called is a flow that remembers its requests, so each is asked for. The function that is returned asks for those that are missing.
+ */
+function calledRequests(element, signal) {
+  const found = new Set();
+  let askedAt = -Infinity;
+  let askedFor = "";
+  return async (of) => {
+    const missing = (of.called ?? []).filter(({ request }) => !found.has(request));
+    const state = JSON.stringify([of.status, of.attempts, of.done_ms]);
+    const isDue = state !== askedFor || (isOpen(of) && performance.now() - askedAt > CALLED_EVERY);
+    if (missing.length === 0 || !isDue) return;
+    [askedAt, askedFor] = [performance.now(), state];
+    try {
+      const flows = await api.get("/system/flows", signal);
+      await Promise.all(missing.filter((one) => flows.includes(one.function)).map(async ({ function: flow, request }) => {
+        await api.getSoon(api.requestPath(flow, request), signal);
+        found.add(request);
+      }).map((asking) => asking.catch((error) => { if (!(error instanceof api.Refused)) throw error; })));
+    } catch {
+      // The page says that the gateway is away. They are asked for again.
+      askedFor = "";
+    }
+    const shown = of.called.filter(({ request }) => found.has(request));
+    element.hidden = shown.length === 0;
+    putIfNew(element, shown, () => shown.map(({ function: flow, request }) =>
+      h("li", {}, `It called the flow ${flow}: request `, link(requestPage(flow, request), h("span", { class: "id" }, request)), ".")));
   };
 }
 

@@ -12,7 +12,7 @@ import { callsOf } from "./steps.js";
 /** How many places are shown at first. */
 const SHOWN = 200;
 const WIDTH = 1000;
-/** Of a for-each with more items, only those are shown as places of their own that failed or are retried. */
+/** The items of a for-each with more than so many are not places of their own here. They are in the list of the place that began them. */
 const MANY = 20;
 
 /**
@@ -59,12 +59,12 @@ export function timeline(opened, choose, insideOf) {
 
 const hasFailed = (place) => ["failed", "replied"].includes(place.status);
 
-/** The places without those in items of large for-eaches that are as they should be. The place that began them lists them. */
+/** The places without those in items of large for-eaches. The place that began them lists them, those that failed first. */
 function withoutMany(places) {
   const large = places.filter((place) => place.members?.all > MANY);
   if (large.length === 0) return places;
   const isOneOfMany = (place) => large.some((fork) => isInMemberOf(place.place, fork.place) && /^item-\d+$/.test(place.path[fork.path.length]));
-  return places.filter((place) => hasFailed(place) || place.status === "retrying" || !isOneOfMany(place));
+  return places.filter((place) => !isOneOfMany(place));
 }
 
 /** The time in which members of a place were executed that are not listed, because items that have ended are only counted. */
@@ -75,7 +75,10 @@ function whileMembers(place, request, now) {
   const listed = new Set(rest.filter(({ path }) => path.length > depth).map(({ path }) => path[depth]));
   if (listed.size >= place.members.all) return null;
   const join = rest.find(({ path }) => path.length <= depth);
-  return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? now];
+  // If all have ended, the last of them did when something was last recorded, at the latest.
+  const { running = 0, waiting = 0 } = place.members;
+  const ended = running + waiting > 0 ? now : Math.min(now, Math.max(place.done_ms, request.moved_ms));
+  return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? ended];
 }
 
 function draw({ kind, title }, x, width) {

@@ -6,6 +6,7 @@
 mod again;
 mod answer;
 mod api;
+mod called;
 mod control;
 mod cursor;
 mod ended;

@@ -46,6 +46,12 @@ fn define(name: &str) -> Result<Flow> {
             let weigh = ForEach::new(Flow::builder().apply("weigh")).complete(Complete::Settled);
             builder.for_each(weigh).apply("pass").build()
         }
+        // One failed item ends the request with a reply.
+        "scales" => {
+            let weigh = Flow::builder().apply("weigh");
+            let weigh = weigh.on_failure(async |_: Context, failure: Failure| failure.reply(Json(failure.reason())));
+            builder.for_each(ForEach::new(weigh)).build()
+        }
         "sift" => {
             let label = |Json(item): Json<String>| item;
             let sift = ForEach::new(Flow::builder().apply("sift-one")).label(label).complete(Complete::Settled);
@@ -53,6 +59,8 @@ fn define(name: &str) -> Result<Flow> {
         }
         "hostile" => hostile(builder, &own("E2E_NAMES"))?.build(),
         "mirror" => builder.modify(async |payload: Payload| payload).build(),
+        // Its function is a flow.
+        "outer" => builder.apply("mirror").apply("pass").build(),
         "brittle" => builder.modify(brittle).build(),
         "patient" => {
             let retry = Retry::attempts(3).initial_delay(Duration::from_millis(300));

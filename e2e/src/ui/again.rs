@@ -129,7 +129,7 @@ pub(super) async fn back(visit: &Visit) -> Result<(), String> {
     tab.eval("history.back()").await?;
     tab.until("the list is as long as before", &rows(200)).await?;
     tab.until("it is where it was", is_there).await?;
-    tab.eval("location.reload()").await?;
+    tab.reload().await?;
     tab.until("the list is as long as before after loading", &rows(200)).await?;
     tab.until("it is where it was after loading", is_there).await?;
     tab.eval("history.forward()").await?;

@@ -19,6 +19,10 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long the browser may take for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Whether a page is loaded. The scripts of the dashboard are executed after its first paint.
+const IS_LOADED: &str = "document.readyState === 'complete' && location.href !== 'about:blank' && \
+                         document.querySelector('main[aria-busy]') === null";
+
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
 /// A running browser. It is killed when this is dropped.
@@ -143,7 +147,14 @@ impl Tab {
         if let Some(error) = answer["errorText"].as_str() {
             return Err(format!("{url}: {error}"));
         }
-        self.until("the page is loaded", "document.readyState === 'complete' && location.href !== 'about:blank'").await
+        self.until("the page is loaded", IS_LOADED).await
+    }
+
+    /// Loads the page again.
+    pub(super) async fn reload(&self) -> Result<(), String> {
+        self.eval("window.isFromBefore = true").await?;
+        self.send("Page.reload", json!({})).await?;
+        self.until("the page is loaded again", &format!("window.isFromBefore === undefined && {IS_LOADED}")).await
     }
 
     /// The value of an expression in the page. A promise is awaited.

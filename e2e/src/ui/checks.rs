@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::again;
 use super::browser::{Browser, Tab};
+use super::calling;
 use super::crowd;
 use super::elsewhere::{self, Narrow};
 use super::find as finding;
@@ -75,6 +76,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "each step of a place has a bar, and each of its calls" => steps,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
+        "a place has a link to the request of the flow that it called" => calling::called,
         "an id in the search box leads to its request" => find,
         "the list finds what is being retried, where and why" => finding::broken,
         "a call id is found, and the page says what is not searched" => finding::call_ids,
@@ -181,6 +183,11 @@ async fn start(visit: &Visit) -> Result<(), String> {
     }
     let input = r#"/left"?: ?7/.test(document.querySelector('.sides').innerText)"#;
     tab.until("the input of the failed place is shown", input).await?;
+    // In a narrow window, the picture is larger than its frame.
+    tab.look(380, "light").await?;
+    let is_seen = "(() => { const [step, frame] = ['.call.at-failed', '.picture-of-flow'].map((one) => document.querySelector(one).getBoundingClientRect()); \
+                   return step.left >= frame.left && step.right <= frame.right; })()";
+    tab.until("the picture shows the failed step", is_seen).await?;
     visit.seen("request-failed").await
 }
 
@@ -281,6 +288,13 @@ async fn steady(visit: &Visit) -> Result<(), String> {
     tab.shows("Show 1 new request").await?;
     let kept = "document.querySelector('tbody tr') === selected && document.querySelector('tbody input').checked";
     tab.until("the selected row is where it was", kept).await?;
+    tab.reload().await?;
+    tab.shows("Show 1 new request").await?;
+    let first = "document.querySelector('tbody tr')";
+    tab.until("it is still selected after loading", &format!("{first}?.querySelector('input').checked === true"))
+        .await?;
+    tab.until("it is counted", "document.body.innerText.includes('1 request selected')").await?;
+    tab.eval(&format!("window.selected = {first}")).await?;
     tab.click("button", "Show 1 new request").await?;
     tab.until("the new one is listed first", "document.querySelector('tbody tr').innerText.includes('order-new')")
         .await?;
@@ -309,10 +323,27 @@ async fn items(visit: &Visit) -> Result<(), String> {
     )
     .await?;
     // From the failed item to what it failed with.
-    tab.click(".timeline summary", "item 13").await?;
+    let listed = tab.eval("document.querySelectorAll('.timeline > li').length").await?;
+    expect(listed == json!(2), || format!("the failed item is not only in the list of items: {listed} places"))?;
+    tab.click(".timeline summary", "30: 29 done, 1 failed").await?;
+    tab.until(
+        "the failed item is the first one",
+        "document.querySelector('.members .what')?.textContent === 'item 13'",
+    )
+    .await?;
+    tab.click(".members summary", "item 13").await?;
     tab.shows("Answer with status 500").await?;
     tab.until("its input is shown", "document.querySelector('.sides .payload')?.innerText.trim() === '13'").await?;
-    visit.seen("request-items").await
+    visit.seen("request-items").await?;
+    // The list is opened to show the item that is why a request ended.
+    let headers = [("x-faasflow-request-id", "scales-1"), ("content-type", "application/json")];
+    stand.post("/async-function/scales", &headers, json!(parcels).to_string().as_bytes()).await?.expect(202)?;
+    stand.until("scales", "scales-1", "failure").await?;
+    visit.go("/ui/flows/scales/requests/scales-1").await?;
+    tab.click("button", "Show the place").await?;
+    let has_focus = "document.activeElement.closest('.members details[open]')?.dataset.place === '1.12/2'";
+    tab.until("the failed item is opened and has the focus", has_focus).await?;
+    tab.shows("Answer with status 500").await
 }
 
 async fn dead_letters(visit: &Visit) -> Result<(), String> {
@@ -451,7 +482,12 @@ async fn hours(visit: &Visit) -> Result<(), String> {
          const request = { flow: 'orders', status: 'running', started_ms: 0, moved_ms: 400, places: [place] }; const said = (status, calls) => \
          whyNot({ ...request, status }, { calls, letters: [], isWhole: true }, hour).flat().map((part) => part.code ?? part).join(''); \
          const waits = [{ call_id: 'b', attempt: 1, in_flight: false, due_ms: 0, accepted_ms: 400, function: 'orders' }]; \
-         return { widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
+         const fork = { place: '1', path: [], phase: 1, steps: [], status: 'done', done_ms: 400, members: { all: 30, at_most: 20, done: 30 } }; \
+         const following = (place, moved_ms) => partsOf(place, { ...request, moved_ms, places: [fork, place] }, hour, []); \
+         const item = (number) => following({ place: `1.${number - 1}/2`, path: [`item-${number}`], phase: 2, steps: [], status: 'done', attempts: 1, \
+         queued_ms: 900, began_ms: 900, last_began_ms: 900, done_ms: hour }, hour).map(({ kind }) => kind); \
+         const after = following({ ...place, place: '3', call_id: 'c' }, 9000); \
+         return { items: [item(20), item(21)], after: after.map(({ from }) => from), widths: [scale(400), 1000 - scale(8 * hour - 600)].map(Math.round), cuts: cuts.length, \
          parts: partsOf(place, request, hour, waits).map(({ kind, from, to }) => [kind, from, to]), \
          lost: said('running', []), queued: said('running', waits), parked: said('parked', []) }; })";
     let found = tab.eval(script).await?;
@@ -459,6 +495,12 @@ async fn hours(visit: &Visit) -> Result<(), String> {
     expect(found["parts"] == json!([["queue", 400, 3_600_000]]), || {
         format!("the time in the queue is not shown: {found}")
     })?;
+    // An item waits for its turn if as many as may be in progress come before it, whatever has ended since then.
+    expect(found["items"] == json!([["queue", "done"], ["slot", "done"]]), || {
+        format!("the waiting is shown wrong: {found}")
+    })?;
+    // What comes after items that are only counted waits when these have ended.
+    expect(found["after"] == json!([9000]), || format!("the waiting begins too early: {found}"))?;
     let says = |name: &str, text: &str| {
         expect(found[name].as_str().is_some_and(|said| said.contains(text)), || format!("{name}: {}", found[name]))
     };

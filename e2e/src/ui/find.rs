@@ -67,6 +67,7 @@ pub(super) async fn broken(visit: &Visit) -> Result<(), String> {
     tab.fill("select[aria-label='How long it has not moved']", "").await?;
     tab.fill("input[aria-label=Reason]", "answered 503").await?;
     rows(tab, 1).await?;
+    between(visit).await?;
     // A filter that excludes the other is explained.
     visit.go("/ui/requests?flow=fragile&retrying=true&status=success").await?;
     tab.shows("fragile: `retrying` finds only requests that have not ended").await?;
@@ -74,6 +75,46 @@ pub(super) async fn broken(visit: &Visit) -> Result<(), String> {
     stand.until("orders", "find-2", "success").await?;
     stand.courier.store(true, Ordering::SeqCst);
     stand.post("/system/flows/fragile/requests/find-1/stop", &[], b"").await?.expect(200).map(drop)
+}
+
+/// Requests that began between two times, which are in the URL and in the question before many are changed.
+async fn between(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let told = stand.json("/system/flows/orders/requests/find-2").await?;
+    let began = told["started_ms"].as_u64().ok_or_else(|| format!("no time: {told}"))?;
+    // The fields have whole seconds.
+    let (from, to) = (began / 1000 * 1000, began / 1000 * 1000 + 1000);
+    visit.go("/ui/requests?flow=orders&search=find-2").await?;
+    rows(tab, 1).await?;
+    tab.fill("select[aria-label='When it began']", "between").await?;
+    let enter = async |index: usize, ms: u64| {
+        let script = format!(
+            "(() => {{ const field = document.querySelectorAll('input[type=datetime-local]')[{index}]; \
+             field.value = new Date({ms} - 60000 * new Date({ms}).getTimezoneOffset()).toISOString().slice(0, 19); \
+             field.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
+        );
+        tab.eval(&script).await.map(drop)
+    };
+    enter(0, to).await?;
+    tab.shows("There are no such requests.").await?;
+    enter(1, to).await?;
+    tab.shows("No time is between them: the first one must be earlier.").await?;
+    enter(0, from).await?;
+    rows(tab, 1).await?;
+    let url = format!("/ui/requests?flow=orders&search=find-2&since={from}&until={to}");
+    let is_there = format!("location.pathname + location.search === {}", json!(url));
+    tab.until("both times are in the URL", &is_there).await?;
+    tab.reload().await?;
+    rows(tab, 1).await?;
+    visit.seen("requests-between").await?;
+    tab.click("button", "Stop all that match").await?;
+    tab.shows("Stop 1 request?").await?;
+    let says = "/that began between \\d\\d:\\d\\d:\\d\\d and \\d\\d:\\d\\d:\\d\\d and have “find-2”/.test(document.querySelector('dialog').innerText)";
+    tab.until("the question says both times", says).await?;
+    tab.click("dialog button", "Cancel").await?;
+    enter(1, from).await?;
+    visit.go(&format!("/ui/requests?flow=orders&until={from}&search=find-2")).await?;
+    tab.shows("There are no such requests.").await
 }
 
 pub(super) async fn call_ids(visit: &Visit) -> Result<(), String> {

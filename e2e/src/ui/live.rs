@@ -68,6 +68,14 @@ pub(super) async fn overview(visit: &Visit) -> Result<(), String> {
         || format!("the charts are {labels}"),
     )?;
     expect(!says(0, "none in the last hour"), || format!("the requests are not in the chart: {labels}"))?;
+    // The minute that is not over would look as if there were fewer calls.
+    let open = "[...document.querySelectorAll('.chart')].map((chart) => [...chart.querySelectorAll('.bar-all')].findIndex((bar) => \
+                bar.classList.contains('bar-open')))";
+    let open = tab.eval(open).await?;
+    expect(open == json!([59, 59, -1]), || {
+        format!("the bars of {open} are drawn as those of a minute that is not over")
+    })?;
+    expect(says(0, "in this minute, which is not over") && says(2, " now, "), || format!("the charts are {labels}"))?;
     let drawn =
         "[...document.querySelectorAll('.bar-all')].filter((bar) => Number(bar.getAttribute('height')) > 0).length > 1";
     tab.until("there are bars", drawn).await
@@ -99,6 +107,7 @@ pub(super) async fn figures(visit: &Visit) -> Result<(), String> {
     tab.until("its latest failure leads to the request", link).await?;
     tab.until("the step is in the URL", "new URLSearchParams(location.search).has('step')").await?;
     visit.seen("flow-step").await?;
+    zoomed(tab).await?;
     // A call in progress is seen at its node.
     stand.file("slow", true)?;
     stand.order("live-running").await?;
@@ -111,6 +120,30 @@ pub(super) async fn figures(visit: &Visit) -> Result<(), String> {
     stand.file("slow", false)?;
     stand.until("orders", "live-running", "success").await?;
     tab.until("it has gone on", "document.querySelector('svg.flow .badge.running[visibility=visible]') === null").await
+}
+
+/// The size of the picture and what of it is seen stay the same. A picture that nobody has zoomed fits a narrow window.
+async fn zoomed(tab: &Tab) -> Result<(), String> {
+    let frame = "document.querySelector('.picture-of-flow')";
+    let width = "Number(document.querySelector('svg.flow')?.getAttribute('width'))";
+    let natural = tab.eval(width).await?.as_f64().unwrap_or_default();
+    tab.look(380, "light").await?;
+    tab.until("it is made smaller", &format!("{width} < {natural}")).await?;
+    tab.click(".zoom button", "Fit").await?;
+    tab.until("it fits", &format!("{width} > 0 && {frame}.scrollWidth <= {frame}.clientWidth")).await?;
+    tab.look(1280, "light").await?;
+    tab.until("it fits a wide window in its own size", &format!("{width} === {natural}")).await?;
+    for larger in [1.25, 1.5, 2.0] {
+        tab.eval("document.querySelector('[aria-label=\"Zoom in\"]').click()").await?;
+        tab.until("it is larger", &format!("{width} === {}", natural * larger)).await?;
+    }
+    tab.eval(&format!("{frame}.scrollTo(120, 0)")).await?;
+    tab.until("the scroll position is kept", "history.state?.picture?.join() === '120,0'").await?;
+    tab.reload().await?;
+    let same = format!("{width} === {} && {frame}.scrollLeft === 120", natural * 2.0);
+    tab.until("it is the same after loading", &same).await?;
+    tab.eval("document.querySelector('[aria-label=\"Zoom out\"]').click()").await?;
+    tab.until("the size is in the URL", "new URLSearchParams(location.search).get('zoom') === '150'").await
 }
 
 /// Browsers have few connections to one server, so pages in the background must not use them up.

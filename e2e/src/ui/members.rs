@@ -58,8 +58,17 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     let input = "document.querySelector('.members .sides .payload')?.innerText.includes('bad 3')";
     tab.until("its input is shown", input).await?;
     visit.seen("request-many-items").await?;
-    // The items in the URL are open again, also the one that is not on the first page.
-    tab.eval("location.reload()").await?;
+    // What was searched for, and the items in the URL, are there again, also the one that is not on the first page.
+    tab.fill("select[aria-label='Status of the items']", "failed").await?;
+    tab.until("the URL has the list", "new URLSearchParams(location.search).get('status.1') === 'failed'").await?;
+    tab.reload().await?;
+    let kept = format!(
+        "{ROWS}.length === 1 && document.querySelector('input[aria-label=\"Search the items\"]').value === 'bad 3' \
+         && document.querySelector('select[aria-label=\"Status of the items\"]').value === 'failed'"
+    );
+    tab.until("the same items are listed", &kept).await?;
+    tab.fill("select[aria-label='Status of the items']", "").await?;
+    tab.fill("input[aria-label='Search the items']", "").await?;
     for place in ["1.2/2", "1.4710/2"] {
         let is_open = format!("document.querySelector('.members details[open][data-place=\"{place}\"]') !== null");
         tab.until(&format!("the place {place} is opened"), &is_open).await?;
@@ -67,6 +76,8 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     tab.shows("Answer with status 500").await?;
     tab.click("button", "Show more").await?;
     tab.until("the next page is listed", &format!("{ROWS}.length === 101")).await?;
+    tab.reload().await?;
+    tab.until("two pages are listed after loading", &format!("{ROWS}.length === 101")).await?;
 
     // The volume of a page that is only watched.
     visit.go("/ui/flows/sift/requests/sift-1").await?;

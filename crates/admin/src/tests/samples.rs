@@ -49,7 +49,8 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         unlisted_steps: 1,
     };
     let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
-    let members = || Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
+    let members = || Members { all: 6, at_most: Some(2), waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
+    let called = || CalledRequest { step: 1, function: text(), request: text() };
     let unlisted = || Unlisted { failed: 1, open: 1, retrying: 1 };
     let waits_for = || WaitsFor { what: Waits::Slot, places: vec![text()] };
     let earlier = || EarlierGeneration {
@@ -80,6 +81,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         answer: Some(function_answer()),
         output: Some(Output { bytes: 1, content_type: Some(text()) }),
         chosen: Some(text()),
+        called: vec![called()],
         members: Some(members()),
         unlisted: Some(unlisted()),
         waits_for: Some(waits_for()),
@@ -366,6 +368,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),
         ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),
+        ("CalledRequest", value(&called())),
         ("Members", value(&members())),
         ("Unlisted", value(&unlisted())),
         ("WaitsFor", value(&waits_for())),

@@ -10,8 +10,9 @@ import { figures } from "../figures.js";
 import { counted, shellWord } from "../format.js";
 import { live, say } from "../live.js";
 import { editing } from "../again.js";
-import { button, copyable, link, loading, parameters, requestPage, section, table } from "../parts.js";
+import { button, copyable, link, parameters, requestPage, section, table } from "../parts.js";
 import { answered } from "../payload.js";
+import { zoomable } from "../zoom.js";
 import { COLUMNS, makeRow } from "./requests.js";
 
 const REMEMBERED = 5;
@@ -19,7 +20,7 @@ const REMEMBERED = 5;
 const MOST_BODY = 20_000;
 
 export function page(main, { words: [flow], signal }) {
-  const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
+  const picture = zoomable(signal);
   const [latest, rows] = table(COLUMNS.filter((column) => column !== "Flow"), "Latest requests");
   const none = h("p", { class: "quiet" }, "");
   const begun = chart("Requests per minute");
@@ -27,7 +28,7 @@ export function page(main, { words: [flow], signal }) {
   const queued = h("p", { class: "quiet" });
   const steps = figures(flow);
   put(main, h("h1", {}, flow),
-    section("Steps", picture, queued),
+    section("Steps", picture.element, queued),
     steps.element,
     charts,
     startForm(flow, signal, () => look()),
@@ -35,9 +36,9 @@ export function page(main, { words: [flow], signal }) {
       h("p", {}, link(`/ui/requests?flow=${encodeURIComponent(flow)}`, "All requests of this flow"))));
   api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
     const [element] = drawing(of, flow);
-    put(picture, element);
+    picture.show(element);
     steps.drawn(of, element);
-  }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
+  }, (error) => { if (error.name !== "AbortError") put(picture.frame, h("p", { class: "quiet" }, error.message)); });
   const look = live(signal, 2000, async () => {
     const [{ requests, refused }, activity] = await Promise.all([
       find([flow], {}, { limit: 10, depth: 1 }, signal),

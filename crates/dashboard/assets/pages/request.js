@@ -8,11 +8,13 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
 import { live, repeat, say } from "../live.js";
+import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
 import { letterOf, whyNot } from "../why.js";
+import { zoomable } from "../zoom.js";
 
 /** The largest body that a command contains, in bytes. */
 const TYPED = 20_000;
@@ -57,7 +59,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     setParameters({ place: [...opened] });
   };
   const [places, updatePlaces] = timeline(opened, choose, (place) => insideOf(place, path, signal, { opened, choose }));
-  const picture = h("div", { class: "picture-of-flow", tabindex: "0", role: "region", "aria-label": "The flow as a picture" }, loading());
+  const picture = zoomable(signal);
   const other = h("p", { class: "note", hidden: true }, "This request began with another definition of the flow than the one that is deployed now. "
     + "The picture shows the deployed one, so what has happened is not marked in it; the list of places has it.");
   const result = h("div", {});
@@ -66,7 +68,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture), resultSection, section("Log", dropped, log));
+    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture.element), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(flowPage(flow), flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -81,10 +83,10 @@ export function page(main, { words: [flow, id], signal, go }) {
   api.get("/system/info", signal).then((info) => { traces = info.traces ?? null; if (latest) showTrace(latest); }, () => {});
   api.getOnce(`${api.flowPath(flow)}/drawing`, signal).then((of) => {
     const [element, colours] = drawing(of, flow);
-    put(picture, element);
+    picture.show(element);
     colour = colours;
     if (latest) showPicture(latest);
-  }, (error) => { if (error.name !== "AbortError") put(picture, h("p", { class: "quiet" }, error.message)); });
+  }, (error) => { if (error.name !== "AbortError") put(picture.frame, h("p", { class: "quiet" }, error.message)); });
 
   let calmUntil = 0;
   let askedLog = -Infinity;
@@ -116,7 +118,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     updateChip(status, request.status);
     // The sentence above says that somebody stopped it.
     why.hidden = !request.reason || request.status === "stopped";
-    if (request.reason) putIfNew(why, request.reason, () => reason(request));
+    if (request.reason) putIfNew(why, request.reason, () => reason(request, showPlace));
     showTimes(request);
     showTrace(request);
     origins.bring(request);
@@ -177,7 +179,37 @@ export function page(main, { words: [flow, id], signal, go }) {
   function showPicture(request) {
     const isOther = request.is_deployed === false;
     other.hidden = !isOther;
-    if (!isOther) colour(request);
+    if (isOther) return;
+    colour(request);
+    picture.bringIntoView();
+  }
+
+  /** Opens a place, or the item that it is in, and goes there. The list of the items is asked for first if it is not open. */
+  function showPlace(place) {
+    const rows = () => [...places.querySelectorAll("details[data-place]")];
+    const found = () => rows().find((row) => row.dataset.place === place)
+      ?? rows().find((row) => rows().some((fork) => areInSameMember(row.dataset.place, place, fork.dataset.place)));
+    const goThere = () => {
+      const row = found();
+      if (!row) return false;
+      row.open = true;
+      row.querySelector("summary").focus();
+      row.scrollIntoView({ block: "center" });
+      return true;
+    };
+    if (goThere()) return;
+    const fork = rows().findLast((row) => isInMemberOf(place, row.dataset.place));
+    if (!fork) return;
+    choose(place, place);
+    fork.open = true;
+    fork.scrollIntoView({ block: "center" });
+    // Unless the reader does something else before it is listed.
+    const ends = new AbortController();
+    const changed = new MutationObserver(() => { if (goThere()) ends.abort(); });
+    AbortSignal.any([signal, ends.signal]).addEventListener("abort", () => changed.disconnect());
+    for (const event of ["pointerdown", "keydown"]) addEventListener(event, () => ends.abort(), { signal: ends.signal });
+    changed.observe(places, { childList: true, subtree: true });
+    showTimes(latest);
   }
 
   /** Where the request is in the queue of this gateway. */
@@ -349,16 +381,11 @@ function inWords(request) {
   }
 }
 
-function reason({ reason, places }) {
+/** Why a request failed, with a button that calls `open(place)`. */
+function reason({ reason, places }, open) {
   const isKnown = places.some((place) => place.place === reason.place);
   return [
     reasonInWords(reason),
-    isKnown ? [" ", button("Show the place", () => {
-      const details = [...document.querySelectorAll("details[data-place]")].find((one) => one.dataset.place === reason.place);
-      if (!details) return;
-      details.open = true;
-      details.querySelector("summary").focus();
-      details.scrollIntoView({ block: "center" });
-    }, { class: "small" })] : null,
+    isKnown ? [" ", button("Show the place", () => open(reason.place), { class: "small" })] : null,
   ];
 }

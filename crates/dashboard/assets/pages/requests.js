@@ -4,11 +4,12 @@ import * as api from "../api.js";
 import { canChange, canChangeAny, changeAll, changeSelected, isChanging as isChangingAny, showGoing } from "../bulk.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
-import { FILTERS, find, IDLE, looksAtEach, refusalInWords, SINCE } from "../find.js";
+import { FILTERS, find, IDLE, looksAtEach, refusalInWords } from "../find.js";
 import { counted, duration, isEnd, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
 import { button, chip, flowPage, keep, kept, link, loading, parameters, requestPage, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
+import { rangeOf } from "../range.js";
 
 const STATUSES = ["running", "paused", "parked", "success", "recovered", "failure", "stopped"];
 const PAGE = 100;
@@ -19,6 +20,8 @@ const DEEPEST = 64;
 const TYPING = 250;
 /** From when on the list says how long a request has not moved, in milliseconds. */
 const STILL = 60_000;
+/** From which scroll position on somebody reads further down, in pixels. */
+const READ = 150;
 
 export const COLUMNS = [{ name: "Status", class: "status" }, "Request", "Flow", { name: "Began", class: "when" }];
 const WHERE = { name: "Now at, or why", class: "where" };
@@ -38,6 +41,8 @@ function whereIs({ status, at, reason, moved_ms: moved }) {
   if (still >= STILL) where.push(`not moved for ${duration(60_000 * Math.floor(still / 60_000))}`);
   return where.join("; ");
 }
+
+const keyOf = ({ flow, id }) => `${flow}/${id}`;
 
 /** What of a request matches a search. */
 const foundBy = ({ by, text, place }) => (by === "call" ? `call id of place ${place}` : `${by} ${text}`);
@@ -85,22 +90,25 @@ export function makeRow({ flow, id }, chosen, changed) {
 }
 
 export function page(main, { signal }) {
-  const chosen = new Map();
+  // What is selected and how far up the list goes is kept with the entry in the history, as the scroll position is. It is not in the
+  // URL: somebody who is sent the list has nothing selected that a button would change.
+  const before = { items: kept("chosen") ?? [], newest: kept("newest"), scroll: kept("scroll") ?? 0 };
+  const chosen = new Map(before.items.map((item) => [keyOf(item), item]));
   const filters = readFilters();
   let shown = kept("shown") ?? PAGE;
   let items = [];
-  const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter(name, event.target.value) } },
+  const select = (name, options, label) => h("select", { "aria-label": label, on: { change: (event) => filter({ [name]: event.target.value }) } },
     options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text)));
   const flowOf = select("flow", [["", "All flows"], ...(filters.flow ? [[filters.flow, filters.flow]] : [])], "Flow");
   const statusOf = select("status", [["", "Any status"], ...STATUSES.map((status) => [status, chip(status).textContent])], "Status");
-  const sinceOf = select("since", SINCE, "When it began");
+  const [sinceOf, between] = rangeOf(filters, (range) => filter(range));
   const idleOf = select("idle", IDLE.some(([value]) => value === filters.idle) ? IDLE : [...IDLE, [filters.idle, `Not moved for ${filters.idle}`]], "How long it has not moved");
   const text = (name, placeholder, label) => {
     const input = h("input", { type: "search", placeholder, "aria-label": label, maxlength: "128", value: filters[name], spellcheck: "false",
-      on: { input: () => filter(name, input.value.trim(), TYPING) } });
+      on: { input: () => filter({ [name]: input.value.trim() }, TYPING) } });
     return input;
   };
-  const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter("retrying", retrying.checked ? "true" : "") } });
+  const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter({ retrying: retrying.checked ? "true" : "" }) } });
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => selectAll() } });
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
@@ -118,12 +126,15 @@ export function page(main, { signal }) {
     h("div", { class: "filters" }, flowOf, statusOf, sinceOf, idleOf,
       text("at", "Step, branch or label", "Place"), text("reason", "Reason or its code", "Reason"),
       text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying")),
+    between,
     h("div", { class: "actions" }, redrive, stop, redriveAll, stopAll, chosenNote),
     progress, newer, first, element, note, h("div", { class: "actions" }, more, further));
   showGoing(progress);
   element.hidden = true;
 
-  let listed = [];
+  /** Before the first answer, these are the rows that were selected. */
+  let listed = before.items;
+  let isFirst = true;
   let isMore = false;
   let known = [];
   let depth = 1;
@@ -135,14 +146,15 @@ export function page(main, { signal }) {
     return Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   }
 
-  function filter(name, value, wait = 0) {
-    filters[name] = value;
-    setParameters({ [name]: value });
+  function filter(changed, wait = 0) {
+    Object.assign(filters, changed);
+    setParameters(changed);
     chosen.clear();
     shown = PAGE;
     keep({ shown });
     depth = 1;
     listed = [];
+    isFirst = false;
     clearTimeout(typing);
     typing = setTimeout(again, wait);
     draw();
@@ -157,9 +169,15 @@ export function page(main, { signal }) {
     draw();
   }
 
-  const keyOf = (item) => `${item.flow}/${item.id}`;
+  function keepList() {
+    if (signal.aborted) return;
+    const items = [...chosen.values()].map(({ flow, id, status, started_ms }) => ({ flow, id, status, started_ms }));
+    const newest = listed[0]?.started_ms;
+    if (newest !== kept("newest") || JSON.stringify(items) !== JSON.stringify(kept("chosen"))) keep({ chosen: items, newest });
+  }
 
   function selected() {
+    keepList();
     const number = chosen.size;
     const able = [...chosen.values()];
     const isBusy = isChanging || isChangingAny();
@@ -177,10 +195,15 @@ export function page(main, { signal }) {
     // The flows search too, but only after the next answer.
     const wanted = items.filter((item) => item.found || item.id.toLowerCase().includes(text));
     // What is being read or selected does not move: new requests wait above it until somebody asks for them.
-    const isReading = listed.length > 0 && (scrollY > 150 || chosen.size > 0);
+    const newest = isFirst ? before.newest : listed[0]?.started_ms;
+    const isReading = newest !== undefined && ((isFirst ? before.scroll : scrollY) > READ || chosen.size > 0);
     const known = new Set(listed.map(keyOf));
-    const isNew = (item) => !known.has(keyOf(item)) && item.started_ms >= listed[0].started_ms;
+    // After a reload, those of the same moment are the ones that were listed.
+    const isNew = (item) => !known.has(keyOf(item)) && (isFirst ? item.started_ms > newest : item.started_ms >= newest);
     const waiting = new Set(isReading ? wanted.filter(isNew) : []);
+    // So many have come meanwhile that those that were listed are not among the newest ones any more.
+    if (isFirst && waiting.size === wanted.length) waiting.clear();
+    isFirst = false;
     const kept = new Set(wanted.map(keyOf));
     // New ones push the oldest off the page, and others match no longer. Those that are being read stay.
     const last = wanted.at(-1)?.started_ms ?? -Infinity;

@@ -84,13 +84,19 @@ pub(crate) fn identify(headers: &HeaderMap, remembers: bool) -> RequestId {
     if let (true, Some(id), Some(key)) = (remembers, &chosen, text(headers::IDEMPOTENCY_KEY))
         && key.strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('-'))
     {
-        let hash = hex::encode(&Sha256::digest(key)[..8]);
-        let own = RequestId::parse(&format!("{id}.{hash}")).or_else(|| RequestId::parse(&hash));
-        return own.expect("a hash is a valid request id");
+        return called_request(id, key);
     }
     chosen
         .or_else(|| given(headers::CALL_ID))
         .unwrap_or_else(|| RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"))
+}
+
+/// The id that a call of a request is in the flow that it calls, if that one remembers its requests. `key` is the idempotency key of
+/// the call.
+pub(crate) fn called_request(request: &RequestId, key: &str) -> RequestId {
+    let hash = hex::encode(&Sha256::digest(key)[..8]);
+    let own = RequestId::parse(&format!("{request}.{hash}")).or_else(|| RequestId::parse(&hash));
+    own.expect("a hash is a valid request id")
 }
 
 /// Refuses an id that is not valid, if the flow remembers its requests. If it were ignored, a request that is sent twice would be

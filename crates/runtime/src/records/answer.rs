@@ -9,6 +9,7 @@ use faasflow_core::machine::forked::{
 };
 use faasflow_core::state::Status;
 
+use super::called::called;
 use super::listed::chosen;
 use super::progress::Remembered;
 use crate::definitions::BegunWith;
@@ -204,6 +205,9 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
         let Follow::Choose(composite) = follow else { return None };
         Some(plan.composite(*composite).branches().get(branch)?.name().to_string())
     });
+    if progress.standing != Standing::Waiting {
+        told.called = called(route, info, &progress.place);
+    }
     told.members = progress.members.map(members);
     told
 }
@@ -261,6 +265,7 @@ pub(super) fn earlier(progress: &PlaceProgress) -> api::EarlierGeneration {
 pub(super) fn members(members: Members) -> api::Members {
     let mut told = api::Members::default();
     told.all = members.all.into();
+    told.at_most = Some(members.at_most).filter(|at_most| *at_most < members.all).map(Into::into);
     told.waiting = members.waiting.into();
     told.running = members.running.into();
     told.done = members.done.into();

@@ -93,8 +93,15 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
         None => (None, None),
     };
     let limit = number("limit", given.limit.as_deref(), LISTED, MOST_LISTED)?;
-    let query = ListQuery { status, since_ms: since(given.since.as_deref())?, after, limit };
-    Ok(Asked { query, among, filter, details: flag("details", given.details.as_deref())?, exact_to })
+    let since_ms = time("since", given.since.as_deref())?.unwrap_or(0);
+    let until_ms = time("until", given.until.as_deref())?;
+    if until_ms.is_some_and(|until_ms| until_ms <= since_ms) {
+        return bad("no time is between `since` and `until`: `since` must be the earlier one");
+    }
+    let is_first = after.is_none();
+    let after = after.into_iter().chain(until_ms.map(before)).min();
+    let query = ListQuery { status, since_ms, after, limit };
+    Ok(Asked { query, among, filter, details: flag("details", given.details.as_deref())?, is_first, exact_to })
 }
 
 fn filter(given: &Listing, status: Option<Status>) -> Answered<Filter> {
@@ -136,15 +143,22 @@ fn positions_of(text: &str) -> Answered<(ListPosition, Option<ListPosition>)> {
     positions(text).map_or_else(|| bad(NOT_A_CURSOR), Ok)
 }
 
-/// The beginning of the time in which requests began, in milliseconds since the Unix epoch: a duration until now, or the time
-/// itself.
-fn since(text: Option<&str>) -> Answered<u64> {
-    let Some(text) = text else { return Ok(0) };
+/// The position after which requests are listed that began before a time. The list goes from the newest to the oldest, and no id comes
+/// before `-`.
+fn before(until_ms: u64) -> ListPosition {
+    ListPosition { started_ms: until_ms, request: "-".to_owned() }
+}
+
+/// A time in milliseconds since the Unix epoch: it is given as the duration from then until now, or as itself.
+fn time(name: &str, text: Option<&str>) -> Answered<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
     if let Ok(ms) = text.parse() {
-        return Ok(ms);
+        return Ok(Some(ms));
     }
     match duration::parse(text) {
-        Ok(since) => Ok(now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
-        Err(_) => bad("`since` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"),
+        Ok(past) => Ok(Some(now_ms().saturating_sub(u64::try_from(past.as_millis()).unwrap_or(u64::MAX)))),
+        Err(_) => {
+            bad(format!("`{name}` must be a duration such as `1h`, or a number of milliseconds since the Unix epoch"))
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Asked<'a> {
     pub(super) filter: Filter,
     /// Whether the page says more about each request.
     pub(super) details: bool,
+    /// Whether it is the first page of the list.
+    pub(super) is_first: bool,
     /// Of the requests that match a search exactly, the last one that the first page has.
     pub(super) exact_to: Option<ListPosition>,
 }
@@ -93,18 +95,18 @@ impl Instance {
         let (mut lines, mut exact_to) = (Vec::new(), asked.exact_to.clone());
         let mut shown: BTreeSet<ListPosition> = BTreeSet::new();
         if let Among::Searched(wanted) = &asked.among {
-            match (&asked.query.after, &exact_to) {
-                (None, _) => {
+            match (asked.is_first, &exact_to) {
+                (true, _) => {
                     lines = self.exact_matches(manager, wanted, asked, soon).await?;
                     exact_to = lines.last().map(|line| position(&line.listed));
                     shown = lines.iter().map(|line| position(&line.listed)).collect();
                 }
                 // The first page has those that match exactly, down to this one.
-                (Some(_), Some(last)) => {
+                (false, Some(last)) => {
                     let exact = self.exact(manager, wanted).await?;
                     shown = exact.into_iter().map(position_of).filter(|position| position >= last).collect();
                 }
-                (Some(_), None) => {}
+                (false, None) => {}
             }
         }
         let mut after = asked.query.after.clone();

@@ -33,6 +33,7 @@ pub(super) struct ListingItems {
 pub(super) struct Listing {
     pub(super) status: Option<String>,
     pub(super) since: Option<String>,
+    pub(super) until: Option<String>,
     pub(super) key: Option<String>,
     pub(super) search: Option<String>,
     pub(super) repeats: Option<String>,

@@ -273,7 +273,7 @@ impl ForkMembers {
             }
         }
         surveyor.complete()?;
-        let mut members = Members { all: terms.members, ..Members::default() };
+        let mut members = Members { all: terms.members, at_most: terms.at_most, ..Members::default() };
         for status in &statuses {
             *match status {
                 MemberStatus::Failed => &mut members.failed,

@@ -331,12 +331,12 @@ impl<'a> Surveyor<'a> {
         let outline = walk.plan.composite(composite);
         let tally = Tally::new(outline, &terms);
         if tally.verdict.is_some() {
-            self.seen.places[at].members = Some(tally.count(terms.members, []));
+            self.seen.places[at].members = Some(tally.count(&terms, []));
             self.seen.places[at].stop();
             return Some(walk.join_token(composite, fork, terms, None));
         }
         let Some(entries) = self.entries(composite, fork, &terms) else {
-            self.seen.places[at].members = Some(tally.count(terms.members, []));
+            self.seen.places[at].members = Some(tally.count(&terms, []));
             return None;
         };
         let begin = |member: u32, seen: Option<u32>| {
@@ -374,7 +374,7 @@ impl<'a> Surveyor<'a> {
                 }
             }
         }
-        self.seen.places[at].members = Some(tally.count(terms.members, late));
+        self.seen.places[at].members = Some(tally.count(&terms, late));
         if !is_wanted {
             self.seen.places[at].stop();
         }

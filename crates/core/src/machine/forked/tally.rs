@@ -41,8 +41,10 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Members {
-    /// All. The others add up to it.
+    /// All. Those with a status, which follow, add up to it.
     pub all: u32,
+    /// How many may be in progress at once.
+    pub at_most: u32,
     /// Those that have not begun, or may not have because the request is paused or parked.
     pub waiting: u32,
     /// Those that have begun and not ended.
@@ -98,9 +100,10 @@ impl Tally {
 
     /// How far the members are, for those who look at a request. `begun` has those that have begun and are not counted here yet,
     /// and how each has ended, if it has.
-    pub(super) fn count(&self, all: u32, begun: impl IntoIterator<Item = Option<Ended>>) -> Members {
+    pub(super) fn count(&self, terms: &Terms, begun: impl IntoIterator<Item = Option<Ended>>) -> Members {
         let Tally { done, failed, not_begun: stopped, .. } = *self;
-        let mut members = Members { all, waiting: 0, running: 0, done, failed, stopped };
+        let (all, at_most) = (terms.members, terms.at_most);
+        let mut members = Members { all, at_most, waiting: 0, running: 0, done, failed, stopped };
         for ended in begun {
             match ended {
                 Some(Ended::Done) => members.done += 1,

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use faasflow::Branches;
 use faasflow_testkit::RecordedCall;
 
 use super::*;
@@ -56,6 +57,8 @@ async fn a_flow_that_was_called_is_not_stopped_with_its_caller() {
     parent.request("x").header("x-faasflow-request-id", "outer").answer().await;
     assert_eq!(did(&parent, "/_/requests/outer/stop").await["status"], "stopped");
     let id = only(&child).await;
+    let told = status(&parent, "outer").await;
+    assert_eq!(told["places"][0]["called"], json!([{ "step": 1, "function": "child", "request": id }]), "{told}");
     assert_eq!(status(&child, &id).await["status"], "running");
     child.release_function("two");
     assert_eq!(waited(&child, &format!("/_/requests/{id}/result")).await.text(), "x");
@@ -90,4 +93,34 @@ async fn redrives_of_a_flow_and_of_the_one_that_it_called_do_not_reach_each_othe
     let listed: Value = asked(&child, Method::GET, "/_/requests?status=success").await.json();
     assert_eq!(listed["requests"].as_array().unwrap().len(), 2, "{listed}");
     assert_eq!((child.calls("one").len(), parent.calls("one").len()), (3, 1));
+    let told = status(&parent, "outer").await;
+    let called = told["places"][0]["called"][0]["request"].as_str().unwrap();
+    assert_ne!(called, inner);
+    assert_eq!(status(&child, called).await["status"], "success", "{told}");
+}
+
+/// Calls side by side within a phase, and calls for each item, of which nothing is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_requests_of_a_flow_that_was_called_within_a_phase_are_told() {
+    let branch = |function| Flow::builder().apply(Call::new(function).sync());
+    let graph = Graph::new().branch("a", branch("one")).branch("b", branch("child"));
+    let graph = graph.join(async |_: Branches| "[1,2]");
+    let flow = Flow::builder().state(Memory::new()).graph(graph);
+    let flow = flow.for_each(ForEach::new(branch("two"))).apply("three");
+    let (child, parent) = both(remembering(chain()), flow).await;
+    parent.hold_queue();
+    parent.request("x").header("x-faasflow-request-id", "outer").answer().await;
+    let id = only(&child).await;
+    let told = status(&parent, "outer").await;
+    let called = told["places"][0]["called"].as_array().unwrap();
+    assert_eq!(
+        called.iter().map(|one| one["function"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["one", "child"],
+        "{told}"
+    );
+    assert_eq!((&called[1]["request"], &called[1]["step"]), (&json!(id), &json!(2)), "{told}");
+    assert_eq!(told["places"][1]["status"], "running", "{told}");
+    did(&parent, "/_/requests/outer/pause").await;
+    let told = status(&parent, "outer").await;
+    assert_eq!((&told["places"][1]["status"], told["places"][1].get("called")), (&json!("waiting"), None), "{told}");
 }

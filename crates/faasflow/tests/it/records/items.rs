@@ -83,6 +83,7 @@ async fn items_are_listed_by_what_has_become_of_them() {
     assert!(item(1)["began_ms"].is_u64() && item(1)["done_ms"].is_null(), "{told}");
     assert_eq!((&item(7)["place"], &item(7)["label"]), (&json!("1.6/2"), &json!("g")), "{told}");
     assert_eq!(told.get("cursor"), None);
+    assert_eq!(status(&kit, "k").await["places"][0]["members"]["at_most"], 3);
 
     kit.release_function("two");
     waited(&kit, "/_/requests/k").await;

@@ -290,6 +290,42 @@ async fn a_search_skips_nothing_if_its_pages_have_other_limits() {
 }
 
 #[tokio::test]
+async fn requests_are_found_by_when_they_began() {
+    let keyed = Flow::builder().state(Memory::new()).search_key(|text: String| text).apply("one");
+    let kit = remembering(keyed).start().await;
+    let names: Vec<String> = (0..4).map(|number| format!("r{number}")).collect();
+    let mut times = Vec::new();
+    for name in &names {
+        send(&kit, name, "same").await;
+        let began = of(&page(&kit, "").await, name)["started_ms"].as_u64().unwrap();
+        times.push(began);
+        // Each begins in a millisecond of its own.
+        until(async || now_ms() > began).await;
+    }
+    times.push(times[3] + 1);
+    for (since, until) in (0..5).flat_map(|since| (since + 1..5).map(move |until| (since, until))) {
+        let time = format!("since={}&until={}", times[since], times[until]);
+        for more in ["", "&search=same", "&search=R", "&key=same", "&details=true", "&status=success"] {
+            for limit in [1, 3, 50] {
+                let query = format!("{time}{more}&limit={limit}");
+                assert_eq!(sorted(&kit, &query).await, names[since..until], "{query}");
+            }
+        }
+    }
+    let until = |number: usize| format!("search=r2&until={}", times[number]);
+    assert_eq!(all(&kit, &until(2)).await, [""; 0], "it began when the time was over");
+    assert_eq!(all(&kit, &until(3)).await, ["r2"]);
+    assert_eq!(all(&kit, "until=1h").await, [""; 0]);
+    assert_eq!(all(&kit, "until=0s&since=1h").await.len(), 4);
+    // Those that match exactly come first, as without a time.
+    send(&kit, "newest", "same-too").await;
+    let listed = page(&kit, "").await;
+    let after = of(&listed, "newest")["started_ms"].as_u64().unwrap() + 1;
+    assert_eq!(ids(&page(&kit, &format!("search=same&limit=1&until={after}")).await), ["r3"]);
+    assert_eq!(sorted(&kit, &format!("search=same&limit=1&until={after}")).await.len(), 5);
+}
+
+#[tokio::test]
 async fn what_cannot_be_filtered_by_is_refused_with_a_reason() {
     let kit = remembering(chain()).start().await;
     for (query, says) in [
@@ -303,6 +339,9 @@ async fn what_cannot_be_filtered_by_is_refused_with_a_reason() {
         ("idle=1m&status=stopped", "`idle` finds only requests that have not ended"),
         ("reason=x&status=success", "a request with `status=success` has no reason"),
         ("cursor=1~a~2", "`cursor` must be the `cursor` of an earlier answer"),
+        ("until=soon", "`until` must be a duration such as `1h`, or a number of milliseconds"),
+        ("since=1h&until=2h", "no time is between `since` and `until`"),
+        ("since=5&until=5", "no time is between `since` and `until`"),
         ("where=x", "unknown field `where`"),
     ] {
         let refused = asked(&kit, Method::GET, &format!("/_/requests?{query}")).await;

@@ -176,6 +176,7 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::Place>(&document, &mut seen, "Place");
     check::<api::Unlisted>(&document, &mut seen, "Unlisted");
     check::<api::WaitsFor>(&document, &mut seen, "WaitsFor");
+    check::<api::CalledRequest>(&document, &mut seen, "CalledRequest");
     check::<api::EarlierGeneration>(&document, &mut seen, "EarlierGeneration");
     check::<api::RequestItems>(&document, &mut seen, "RequestItems");
     check::<api::RequestItem>(&document, &mut seen, "RequestItem");
