@@ -28,6 +28,7 @@ pub mod state;
 
 mod events;
 mod functions;
+mod heads;
 mod info;
 mod items;
 mod logs;
@@ -44,6 +45,7 @@ pub use events::{
     SNAPSHOT_EVENT, StepActivity,
 };
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
+pub use heads::{Altered, AnswerHead, RequestHead, ShownHeader};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use items::{RequestItem, RequestItems, RequestPlace};
 pub use logs::{LOG_DROPPED, LOG_LEFT_OUT, LogLine};

@@ -73,6 +73,7 @@ fn every_type_has_a_sample() {
     let modules = [
         include_str!("events.rs"),
         include_str!("functions.rs"),
+        include_str!("heads.rs"),
         include_str!("info.rs"),
         include_str!("items.rs"),
         include_str!("logs.rs"),
@@ -103,6 +104,8 @@ fn every_answer_is_read_as_it_is_written_and_skips_what_it_does_not_know() {
             "FlowActivity" => serde_json::to_value(serde_json::from_value::<FlowActivity>(value).unwrap()),
             "PageToken" => serde_json::to_value(serde_json::from_value::<PageToken>(value).unwrap()),
             "FlowRequest" => serde_json::to_value(serde_json::from_value::<FlowRequest>(value).unwrap()),
+            "RequestHead" => serde_json::to_value(serde_json::from_value::<RequestHead>(value).unwrap()),
+            "AnswerHead" => serde_json::to_value(serde_json::from_value::<AnswerHead>(value).unwrap()),
             "RequestList" => serde_json::to_value(serde_json::from_value::<RequestList>(value).unwrap()),
             "RequestChange" => serde_json::to_value(serde_json::from_value::<RequestChange>(value).unwrap()),
             "Recovery" => serde_json::to_value(serde_json::from_value::<Recovery>(value).unwrap()),

@@ -31,6 +31,16 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         || RequestReason { place: Some(text()), step: Some(1), name: Some(text()), text: text(), code: Some(text()) };
     let attempt = || Attempt { began_ms: Some(1), given_up_ms: 1, text: text(), code: text() };
     let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
+    let header = || ShownHeader { name: text(), value: text(), altered: Some(Altered::Masked) };
+    let request_head = || RequestHead {
+        version: REQUESTS_VERSION,
+        query: text(),
+        query_altered: Some(Altered::Masked),
+        headers: vec![header()],
+        headers_left_out: 1,
+    };
+    let answer_head =
+        || AnswerHead { version: REQUESTS_VERSION, status: 500, headers: Some(vec![header()]), headers_left_out: 1 };
     let members = || Members { all: 6, waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
     let unlisted = || Unlisted { failed: 1, open: 1, retrying: 1 };
     let waits_for = || WaitsFor { what: Waits::Slot, places: vec![text()] };
@@ -341,6 +351,9 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         ),
         ("Attempt", value(&attempt())),
         ("FunctionAnswer", value(&function_answer())),
+        ("RequestHead", value(&request_head())),
+        ("AnswerHead", value(&answer_head())),
+        ("ShownHeader", value(&header())),
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),
         ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),
