@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact, isEnd } from "../format.js";
+import { folded } from "../heads.js";
 import { answerChip, button, confirm, link, loading, requestPage, section } from "../parts.js";
 import { given } from "../payload.js";
 
@@ -48,14 +49,8 @@ function content(letter, go, signal) {
     origin,
     section("Last answer",
       letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
-        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), headers(letter.answer_headers)]),
+        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), folded(letter.answer_headers)]),
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
-      given(letter.body, header(letter.headers, "content-type")), headers(letter.headers)),
+      given(letter.body, header(letter.headers, "content-type")), folded(letter.headers)),
   ];
-}
-
-function headers(list) {
-  if (list.length === 0) return null;
-  return h("details", {}, h("summary", {}, counted(list.length, "header")),
-    h("dl", { class: "headers" }, list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
