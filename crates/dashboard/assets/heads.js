@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h, put } from "./dom.js";
-import { count, counted } from "./format.js";
+import { counted } from "./format.js";
 import { loading } from "./parts.js";
 
 /** A list of headers, each with its name, its value, and how the value differs from the original. */
@@ -69,9 +69,9 @@ export function sendable(head) {
   const other = head.headers.filter(({ altered }) => altered === "not_utf8");
   const said = [];
   if (isMasked) said.push("Parameters of the query with secret values are left out.");
-  if (secret.length > 0) said.push(`Left out because their values are secret: ${inWords(secret)}.`);
-  if (other.length > 0) said.push(`Left out because their values are not UTF-8: ${inWords(other)}.`);
-  if (head.headers_left_out > 0) said.push(`${count(head.headers_left_out)} more headers are not shown and left out.`);
+  if (secret.length > 0) said.push(`Headers with secret values are left out: ${inWords(secret)}.`);
+  if (other.length > 0) said.push(`Headers that are not UTF-8 are left out: ${inWords(other)}.`);
+  if (head.headers_left_out > 0) said.push(`${counted(head.headers_left_out, "more header")} of the request ${head.headers_left_out === 1 ? "is" : "are"} not shown, and left out.`);
   const headers = head.headers.filter(({ altered }) => altered === undefined).map(({ name, value }) => [name, value]);
   return { query, headers, said };
 }

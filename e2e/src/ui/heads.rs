@@ -59,7 +59,7 @@ pub(super) async fn command(visit: &Visit) -> Result<(), String> {
     send(visit, "head-2").await?;
     visit.go("/ui/flows/mirror/requests/head-2").await?;
     tab.click("button", "Copy as curl").await?;
-    tab.shows("# Left out because their values are secret: authorization.").await?;
+    tab.shows("# Headers with secret values are left out: authorization.").await?;
     let command = tab.eval(COMMAND).await?;
     let words = arguments(command.as_str().unwrap_or_default()).await?;
     let has = |pair: [&str; 2]| words.windows(2).any(|found| found == pair);
@@ -118,7 +118,7 @@ pub(super) async fn edited(visit: &Visit) -> Result<(), String> {
     send(visit, "head-3").await?;
     visit.go("/ui/flows/mirror?repeats=head-3").await?;
     tab.shows(
-        "Left out because their values are secret: authorization. Headers that only a browser sets are left out.",
+        "Headers with secret values are left out: authorization. Headers that only a browser sets are left out.",
     )
     .await?;
     let form =
