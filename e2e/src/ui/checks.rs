@@ -501,6 +501,8 @@ async fn elsewhere(visit: &Visit) -> Result<(), String> {
     for text in ["It succeeded after", "from elsewhere", "This gateway cannot find log lines by request."] {
         tab.shows(text).await?;
     }
+    tab.click("summary", "Query and headers").await?;
+    tab.shows("content-type").await?;
     tab.click("button", "Redrive from…").await?;
     tab.click("dialog button", "Redrive").await?;
     tab.shows("It was redriven once.").await?;

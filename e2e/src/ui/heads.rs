@@ -117,10 +117,8 @@ pub(super) async fn edited(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     send(visit, "head-3").await?;
     visit.go("/ui/flows/mirror?repeats=head-3").await?;
-    tab.shows(
-        "Headers with secret values are left out: authorization. Headers that only a browser sets are left out.",
-    )
-    .await?;
+    tab.shows("Headers with secret values are left out: authorization. Headers that only a browser sets are left out.")
+        .await?;
     let form =
         "Object.fromEntries([...document.querySelectorAll('form.start [name]')].map((one) => [one.name, one.value]))";
     let filled = tab.eval(form).await?;
