@@ -7,6 +7,7 @@ mod checks;
 mod crowd;
 mod elsewhere;
 mod find;
+mod heads;
 mod held;
 mod hostile;
 mod live;

@@ -29,6 +29,7 @@ pub mod state;
 mod attempts;
 mod events;
 mod functions;
+mod heads;
 mod info;
 mod items;
 mod lists;
@@ -47,6 +48,7 @@ pub use events::{
     SNAPSHOT_EVENT, StepActivity,
 };
 pub use functions::{Deployment, FunctionStatus, Removal, Scaling, Usage};
+pub use heads::{Altered, AnswerHead, RequestHead, ShownHeader};
 pub use info::{Info, Limits, Provider, ProviderInfo, Version};
 pub use items::{RequestItem, RequestItems, RequestPlace};
 pub use lists::{Found, FoundBy, RequestAt, RequestList, RequestSummary};

@@ -50,10 +50,14 @@ pub const PLACE: &str = "/system/flows/{flow}/requests/{id}/place";
 pub const RESULT: &str = "/system/flows/{flow}/requests/{id}/result";
 /// What a place of a request begins with, or the request itself.
 pub const INPUT: &str = "/system/flows/{flow}/requests/{id}/input";
+/// The query and the headers that a request was sent with.
+pub const INPUT_HEAD: &str = "/system/flows/{flow}/requests/{id}/input/head";
 /// The output of a place.
 pub const OUTPUT: &str = "/system/flows/{flow}/requests/{id}/output";
 /// The answer of a function that made a place fail.
 pub const ANSWER: &str = "/system/flows/{flow}/requests/{id}/answer";
+/// The status and the headers of that answer.
+pub const ANSWER_HEAD: &str = "/system/flows/{flow}/requests/{id}/answer/head";
 /// Pauses a request.
 pub const PAUSE: &str = "/system/flows/{flow}/requests/{id}/pause";
 /// Makes a request go on that was paused.

@@ -33,7 +33,7 @@ pub use flow::{Flow, FlowBuilder};
 pub use options::RequestOptions;
 pub use retry::Retry;
 pub use search_keys::IntoSearchKeys;
-pub use secrets::{HIDDEN, SECRET, Secrets, Shown, masked_text};
+pub use secrets::{HIDDEN, SECRET, Secrets, Shown, masked_query, masked_text};
 pub use step::{Action, Modifier, Step};
 pub use url::{UrlError, parse_callback_header, parse_callback_url, parse_url, without_credentials};
 pub use value::{IntoValue, ValueFrom};

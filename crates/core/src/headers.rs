@@ -128,6 +128,29 @@ fn is_carried(name: &HeaderName) -> bool {
         || name == TRACESTATE.as_str())
 }
 
+/// Headers with which somebody proves who they are.
+const CREDENTIALS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-access-token"),
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-csrf-token"),
+    HeaderName::from_static("x-xsrf-token"),
+    HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-vault-token"),
+];
+
+/// Whether a header is one with which somebody proves who they are, such as `Authorization` or `Cookie`. People are not shown its
+/// value, even if the flow has not declared it as secret.
+#[must_use]
+pub fn is_credential(name: &HeaderName) -> bool {
+    CREDENTIALS.contains(name)
+}
+
 /// Whether a carried header is sent to functions. `Content-Type` is not, because each payload has its own.
 #[must_use]
 pub fn goes_to_functions(name: &HeaderName) -> bool {

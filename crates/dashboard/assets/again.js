@@ -3,12 +3,11 @@
 import * as api from "./api.js";
 import { h, put, putIfNew } from "./dom.js";
 import { bytes, newId } from "./format.js";
+import { headOf, SECRET, sendable, settable } from "./heads.js";
 import { button, flowPage, link, requestPage } from "./parts.js";
 
 /** The largest input that is put into the form, in bytes. */
 const MOST_TEXT = 20_000;
-/** What stands for the value of a secret field. */
-const SECRET = "[secret]";
 /** How many of the requests that repeat one are listed. */
 const LISTED = 5;
 
@@ -106,46 +105,62 @@ function related(flow, id, signal) {
  */
 export function editing(flow, id, fill, signal) {
   const note = h("p", { class: "note" }, "Loading the input of ", link(requestPage(flow, id), id), "…");
+  const path = api.requestPath(flow, id);
   let isMasked = false;
-  const say = (...words) => {
-    tell(...words);
-    note.closest("details")?.scrollIntoView({ block: "start" });
+  /** Fills in the query and the headers. Returns the content type if it is known, and what to say. */
+  const fillHead = async () => {
+    const head = await headOf(path, signal);
+    if (head === null) return [null, ["Its query and its headers are not shown, so type those that are needed."]];
+    const { query, headers, said } = sendable(head);
+    const value = (wanted) => headers.find(([name]) => name === wanted)?.[1];
+    // The form adds one question mark, and removes one.
+    fill.query(query.startsWith("?") ? `?${query}` : query);
+    const wait = value("prefer")?.match(/^wait=(\d+)$/)?.[1];
+    if (wait !== undefined) fill.wait(wait);
+    // These two have fields of their own.
+    const others = headers.filter(([name]) => name !== "content-type" && !(name === "prefer" && wait !== undefined));
+    const own = settable(others);
+    fill.headers(own);
+    if (own.length < others.length) said.push("Headers that only a browser sets are left out.");
+    return [value("content-type") ?? "", said];
   };
-  const tell = (...words) => put(note, "This runs ", link(requestPage(flow, id), id), " again with an edited input. ", ...words,
-    " Its query and its headers are not shown, so type those that are needed.");
+  /** Fills in the body and its content type, if that is not known yet. Returns what to say. */
+  const fillBody = async (type) => {
+    const answer = await api.ask(`${path}/input`, signal);
+    isMasked = answer.headers.get("X-Faasflow-Masked") === "true";
+    fill.type(type ?? answer.headers.get("Content-Type") ?? "");
+    const length = Number(answer.headers.get("Content-Length") ?? 0);
+    if (length > MOST_TEXT) {
+      await answer.body?.cancel();
+      return `The input has ${bytes(length)}, which is too much for this form: choose a file as the body.`;
+    }
+    const content = new Uint8Array(await answer.arrayBuffer());
+    let text;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
+    } catch {
+      return "The input is not text: choose a file as the body.";
+    }
+    if (content.length > MOST_TEXT || text.includes("\r")) return "A form would not keep this input as it is: choose a file as the body.";
+    if (isMasked && !text.includes(SECRET)) {
+      isMasked = false;
+      // The content type of the answer is that of the sentence in it.
+      fill.type(type ?? "");
+      return "The input is not shown, because the flow has secret fields and the input is not JSON: type it.";
+    }
+    fill.body(text);
+    return isMasked ? `Values of secret fields are shown as ${SECRET}: type them.` : "";
+  };
   (async () => {
     try {
-      const answer = await api.ask(`${api.requestPath(flow, id)}/input`, signal);
-      isMasked = answer.headers.get("X-Faasflow-Masked") === "true";
-      const type = answer.headers.get("Content-Type") ?? "";
-      const length = Number(answer.headers.get("Content-Length") ?? 0);
-      if (length > MOST_TEXT) {
-        await answer.body?.cancel();
-        say(`The input has ${bytes(length)}, which is too much for this form: choose a file as the body.`);
-        return;
-      }
-      const content = new Uint8Array(await answer.arrayBuffer());
-      let text = null;
-      try {
-        text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
-      } catch {
-        // It is not text.
-      }
-      if (text === null || content.length > MOST_TEXT || text.includes("\r")) {
-        say(text === null ? "The input is not text: choose a file as the body."
-          : "A form would not keep this input as it is: choose a file as the body.");
-        return;
-      }
-      if (isMasked && !text.includes(SECRET)) {
-        isMasked = false;
-        say("The input is not shown, because the flow has secret fields and the input is not JSON: type it.");
-        return;
-      }
-      fill(text, type);
-      say(isMasked ? `Values of secret fields are shown as ${SECRET}: type them.` : "");
+      const [type, said] = await fillHead();
+      const words = [await fillBody(type), ...said].filter((sentence) => sentence !== "");
+      put(note, "This runs ", link(requestPage(flow, id), id), " again with an edited input. ", words.join(" "));
     } catch (error) {
-      if (error.name !== "AbortError") say(`The input cannot be shown: ${api.told(error)}.`);
+      if (error.name === "AbortError") return;
+      put(note, "This runs ", link(requestPage(flow, id), id), ` again with an edited input. The input cannot be shown: ${api.told(error)}.`);
     }
+    note.closest("details")?.scrollIntoView({ block: "start" });
   })();
   return {
     note,

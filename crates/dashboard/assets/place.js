@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { callOf, partInWords, partsOf } from "./course.js";
 import { h, isSeen, put, putIfNew, setText } from "./dom.js";
 import { bytes, count, counted, exact, hasNotBegun, isOpen, nameOf } from "./format.js";
+import { answerHead } from "./heads.js";
 import { membersOf } from "./members.js";
 import { link, loading, logView, requestPage } from "./parts.js";
 import { answered } from "./payload.js";
@@ -64,8 +65,8 @@ export function insideOf(place, path, signal, shown) {
     if (!isAhead) bringLog(of, request);
   };
 
-  /** A payload under a heading. It is asked for when it is shown. */
-  const side = (title, what) => {
+  /** A payload under a heading. It is asked for when it is shown. `above` is shown between them. */
+  const side = (title, what, ...above) => {
     const heading = h("h3", {}, title);
     const body = h("div", {}, loading());
     const target = `${path}/${what}?${query}`;
@@ -75,13 +76,13 @@ export function insideOf(place, path, signal, shown) {
     }).catch((error) => {
       if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, `${api.told(error)}${api.isAway(error) ? "" : "."}`));
     });
-    return h("section", { "aria-label": title }, heading, body);
+    return h("section", { "aria-label": title }, heading, above, body);
   };
   const empty = (title, text) => h("section", { "aria-label": title }, h("h3", {}, title), h("p", { class: "quiet" }, text));
 
   const input = () => side("Input", "input");
   const outcome = (of) => {
-    if (of.answer) return side(`Answer with status ${of.answer.status}`, "answer");
+    if (of.answer) return side(`Answer with status ${of.answer.status}`, "answer", answerHead(path, query, signal));
     if (of.status === "replied") return side("What the failure handler replied", "output");
     if (of.status === "failed") return empty("Output", "It has failed, so it has no output.");
     if (of.output === undefined) return empty("Output", of.status === "stopped" ? "It did not end, so it has no output." : "It has not ended.");

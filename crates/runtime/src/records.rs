@@ -14,6 +14,8 @@ mod ends;
 mod filter;
 mod fit;
 mod generations;
+mod heads;
+mod heads_api;
 mod inline;
 mod items;
 mod items_api;
@@ -53,6 +55,7 @@ pub(crate) use waiting::Waiting;
 
 /// The API of the flow about its requests.
 pub(crate) fn routes(function: &Arc<Instance>) -> Router {
-    let all = [api::routes, items_api::routes, listing::routes].map(|routes| routes(function.clone()));
+    let all =
+        [api::routes, heads_api::routes, items_api::routes, listing::routes].map(|routes| routes(function.clone()));
     all.into_iter().fold(Router::new(), Router::merge)
 }

@@ -12,6 +12,7 @@ use super::calling;
 use super::crowd;
 use super::elsewhere::{self, Narrow};
 use super::find as finding;
+use super::heads;
 use super::hostile;
 use super::live;
 use super::members;
@@ -64,6 +65,11 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "what a page has to say does not wait for the picture of the flow" => crowd::picture_hangs,
         "a request runs again with the same input" => again::same_input,
         "a request runs again with an edited input" => again::edited,
+        "the page of a request shows its query and its headers" => heads::shown,
+        "a command sends a request again with its query and its headers" => heads::command,
+        "what others send is quoted in a command" => heads::quoted,
+        "the form for an edited request has the query and the headers of the original" => heads::edited,
+        "the answer that made a place fail is shown with its headers" => heads::of_answer,
         "the log of a place has the lines of this place" => again::place_log,
         "Back and a reload lead to where the reader was" => again::back,
         "a button that changes something leaves the focus where it is" => again::focus,
@@ -571,6 +577,8 @@ async fn elsewhere(visit: &Visit) -> Result<(), String> {
     for text in ["It succeeded after", "from elsewhere", "This gateway cannot find log lines by request."] {
         tab.shows(text).await?;
     }
+    tab.click("summary", "Query and headers").await?;
+    tab.shows("content-type").await?;
     tab.click("button", "Redrive from…").await?;
     tab.click("dialog button", "Redrive").await?;
     tab.shows("It was redriven once.").await?;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::browser::Tab;
 use super::checks::Visit;
+use super::heads::{COMMAND, arguments};
 use crate::suite::expect;
 
 /// What others may send, or call something: elements that execute something when they are parsed, a link that does when it is followed, marks
@@ -186,9 +187,29 @@ async fn request(visit: &Visit) -> Result<(), String> {
         "![...document.querySelectorAll('.sides, .lines')].some((one) => one.textContent.includes('Loading…'))";
     tab.until("each place shows its payloads", loaded).await?;
     tab.shows("Answer with status 500").await?;
+    heads(visit).await?;
     tab.until("there are log lines", "document.querySelectorAll('.log .line').length > 0").await?;
     intact(visit, &path).await?;
     visit.seen("hostile-request").await
+}
+
+/// The query and the headers of the request, those of the answer of a function, and the command that sends the request again.
+async fn heads(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    tab.eval("document.querySelectorAll('details.head > summary').forEach((summary) => summary.click())").await?;
+    let values = "[...document.querySelectorAll('.headers dd')].map((value) => value.textContent)";
+    let query = escaped(TEXTS[0]);
+    let (query, note) = (json!(format!("{query}={query}")), json!(TEXTS[0]));
+    tab.until("the query is shown", &format!("{values}.includes({query})")).await?;
+    tab.until("the header is shown", &format!("{values}.includes({note})")).await?;
+    let answered = format!("{values}.includes({note} + '\u{fffd} (not UTF-8; some bytes are replaced)')");
+    tab.until("the header of the answer is shown", &answered).await?;
+    tab.click("button", "Copy as curl").await?;
+    tab.until("there is a command", &format!("{COMMAND}?.length > 0")).await?;
+    let command = tab.eval(COMMAND).await?;
+    let words = arguments(command.as_str().unwrap_or_default()).await?;
+    let (note, body) = (format!("x-note: {}", TEXTS[0]), shown(&json!(TEXTS).to_string()));
+    expect(words.contains(&note) && words.contains(&body), || format!("the command has the arguments {words:?}"))
 }
 
 /// The page of the flow: its picture, the form and what it remembers.

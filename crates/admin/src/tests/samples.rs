@@ -49,6 +49,16 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         unlisted_steps: 1,
     };
     let function_answer = || FunctionAnswer { status: 500, bytes: 1, content_type: Some(text()) };
+    let header = || ShownHeader { name: text(), value: text(), altered: Some(Altered::Masked) };
+    let request_head = || RequestHead {
+        version: REQUESTS_VERSION,
+        query: text(),
+        query_altered: Some(Altered::Masked),
+        headers: vec![header()],
+        headers_left_out: 1,
+    };
+    let answer_head =
+        || AnswerHead { version: REQUESTS_VERSION, status: 500, headers: Some(vec![header()]), headers_left_out: 1 };
     let members = || Members { all: 6, at_most: Some(2), waiting: 2, running: 1, done: 1, failed: 1, stopped: 1 };
     let called = || CalledRequest { step: 1, function: text(), request: text() };
     let unlisted = || Unlisted { failed: 1, open: 1, retrying: 1 };
@@ -365,6 +375,9 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         ("StepTimes", value(&step_times())),
         ("CallTimes", value(&call())),
         ("FunctionAnswer", value(&function_answer())),
+        ("RequestHead", value(&request_head())),
+        ("AnswerHead", value(&answer_head())),
+        ("ShownHeader", value(&header())),
         ("Place", value(&place())),
         ("RequestReason", value(&reason())),
         ("Output", value(&Output { bytes: 1, content_type: Some(text()) })),

@@ -58,6 +58,12 @@ impl Secrets {
         self.paths.is_empty() && self.headers.is_empty()
     }
 
+    /// Whether fields of payloads are secret.
+    #[must_use]
+    pub fn has_fields(&self) -> bool {
+        !self.paths.is_empty()
+    }
+
     /// Whether the header of this name is secret.
     #[must_use]
     pub fn is_secret_header(&self, name: &str) -> bool {
@@ -115,6 +121,25 @@ pub fn masked_text<'a>(text: &'a str, values: &[String]) -> Cow<'a, str> {
         }
     }
     masked
+}
+
+/// A query with [`SECRET`] instead of each parameter that contains one of these values, escaped or not.
+#[must_use]
+pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
+    let is_secret = |text: &str| values.iter().any(|value| text.contains(value.as_str()));
+    let masked = |parameter: &str| -> Option<String> {
+        let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
+        let written = parameter.split_once('=').map_or(parameter, |(written, _)| written);
+        let name = if is_secret(&name) { SECRET } else { written };
+        let is_less = name == SECRET || is_secret(&value) || is_secret(parameter);
+        is_less.then(|| format!("{name}={SECRET}"))
+    };
+    let parameters: Vec<_> = query.split('&').map(|parameter| (parameter, masked(parameter))).collect();
+    if parameters.iter().all(|(_, masked)| masked.is_none()) {
+        return Cow::Borrowed(query);
+    }
+    let shown: Vec<_> = parameters.iter().map(|(plain, masked)| masked.as_deref().unwrap_or(plain)).collect();
+    Cow::Owned(shown.join("&"))
 }
 
 fn json(payload: &Payload) -> Option<&RawValue> {
@@ -316,6 +341,17 @@ mod tests {
         assert_eq!(masked_text(text, &values), expected);
         assert!(matches!(masked_text("nothing", &values), Cow::Borrowed("nothing")));
         assert_eq!(secrets(&["/card"]).values(&Payload::new("4111 1111")), [""; 0]);
+    }
+
+    #[test]
+    fn a_parameter_with_a_secret_value_is_masked() {
+        let values = ["4111 1111".to_owned(), "zürich".to_owned()];
+        let query = "a=1&card=x4111+1111&b=%34111%201111&z%C3%BCrich=2&=4111%201111&c&a=%20";
+        let expected = "a=1&card=[secret]&b=[secret]&[secret]=[secret]&=[secret]&c&a=%20";
+        assert_eq!(masked_query(query, &values), expected);
+        assert!(matches!(masked_query(query, &[]), Cow::Borrowed(same) if same == query));
+        // The code of a flow may take the whole query for one text.
+        assert_eq!(masked_query("a=zürich=b", &values), "a=[secret]");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 import * as api from "../api.js";
 import { chart } from "../charts.js";
+import { curl } from "../curl.js";
 import { drawing } from "../drawing.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { find } from "../find.js";
 import { figures } from "../figures.js";
-import { counted, shellWord } from "../format.js";
+import { counted } from "../format.js";
 import { live, say } from "../live.js";
 import { editing } from "../again.js";
 import { button, copyable, link, parameters, requestPage, section, table } from "../parts.js";
@@ -95,6 +96,9 @@ function headersOf(text) {
   });
 }
 
+/** A header as browsers send it: a character for each byte. */
+const asBytes = ([name, value]) => [name, String.fromCharCode(...new TextEncoder().encode(value))];
+
 function startForm(flow, signal, started) {
   const field = (name, control, hint) => h("label", {}, h("span", {}, name), control, hint ? h("small", { class: "quiet" }, hint) : null);
   const body = h("textarea", { name: "body", rows: "5", spellcheck: "false" });
@@ -124,7 +128,13 @@ function startForm(flow, signal, started) {
   });
   const target = () => `/function/${encodeURIComponent(flow)}${query.value.trim() ? `?${query.value.trim().replace(/^\?/, "")}` : ""}`;
   const original = parameters().get("repeats");
-  const fill = (text, of) => { [body.value, type.value] = [text, of]; };
+  const fill = {
+    body: (text) => { body.value = text; },
+    type: (of) => { type.value = of; },
+    query: (text) => { query.value = text; },
+    headers: (list) => { headers.value = list.map(([name, value]) => `${name}: ${value}`).join("\n"); },
+    wait: (seconds) => { wait.value = seconds; },
+  };
   const edited = original ? editing(flow, original, fill, signal) : null;
   const asked = () => {
     const list = [...(edited?.headers ?? []), ...headersOf(headers.value)];
@@ -139,9 +149,8 @@ function startForm(flow, signal, started) {
     types, field("Headers, one a line", headers),
     h("div", { class: "actions" }, start, button("Show as curl", () => {
       try {
-        const words = ["curl", "-i", ...asked().flatMap(([name, value]) => ["-H", `${name}: ${value}`]),
-          "--data-binary", file.files[0] ? `@${file.files[0].name}` : body.value, location.origin + target()];
-        put(answer, copyable(words.map(shellWord).join(" "), "The command"));
+        const sent = file.files[0] ? { file: file.files[0].name } : { text: body.value };
+        put(answer, copyable(curl({ url: location.origin + target(), headers: asked(), ...sent }), "The command"));
       } catch (error) {
         put(answer, h("p", { class: "bad" }, error.message));
       }
@@ -157,7 +166,7 @@ function startForm(flow, signal, started) {
     start.disabled = true;
     put(answer, h("p", { class: "quiet" }, "Waiting for the answer…"));
     try {
-      const sent = await api.open(target(), { method: "POST", redirect: "manual", headers: asked(), body: file.files[0] ?? body.value });
+      const sent = await api.open(target(), { method: "POST", redirect: "manual", headers: asked().map(asBytes), body: file.files[0] ?? new TextEncoder().encode(body.value) });
       if (!file.files[0]) remember(flow, values());
       offer();
       put(answer, await shown(flow, sent));

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact, isEnd } from "../format.js";
+import { folded } from "../heads.js";
 import { answerChip, button, confirm, link, loading, requestPage, section } from "../parts.js";
 import { given, payload } from "../payload.js";
 
@@ -63,16 +64,10 @@ function content(letter, go, signal) {
     origin,
     section("Last answer",
       letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
-        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), headers(letter.answer_headers)]),
+        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), folded(letter.answer_headers)]),
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
       input,
       // Only a flow knows which fields are secret.
-      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body) : body, headers(letter.headers)),
+      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body) : body, folded(letter.headers)),
   ];
-}
-
-function headers(list) {
-  if (list.length === 0) return null;
-  return h("details", {}, h("summary", {}, counted(list.length, "header")),
-    h("dl", { class: "headers" }, list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }

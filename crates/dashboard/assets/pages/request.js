@@ -3,10 +3,12 @@
 import * as api from "../api.js";
 import { again as runAgain } from "../again.js";
 import { callOf } from "../course.js";
+import { curl } from "../curl.js";
 import { drawing } from "../drawing.js";
 import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js";
 import { isAbout, isConnected } from "../events.js";
-import { counted, duration, exact, isEnd, isOpen, shellWord, steps } from "../format.js";
+import { counted, duration, exact, isEnd, isOpen, steps } from "../format.js";
+import { headOf, requestHead, SECRET, sendable } from "../heads.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
@@ -68,7 +70,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
   const rest = h("div", { hidden: true },
-    why, now, keys, origins.element, trace, actions, done, section("Places", places), section("Steps", other, picture.element), resultSection, section("Log", dropped, log));
+    why, now, keys, origins.element, trace, actions, done, requestHead(path, signal), section("Places", places), section("Steps", other, picture.element), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(flowPage(flow), flow), " › request"),
     h("h1", { class: "id" }, id), head, rest);
   resultSection.hidden = true;
@@ -302,18 +304,22 @@ export function page(main, { words: [flow, id], signal, go }) {
     return all;
   }
 
-  /** Shows the command that sends the same body again, as far as it can be typed. */
+  /** Shows the command that sends the same request again, as far as it can be typed. */
   async function asCurl() {
     const target = `${location.origin}/function/${encodeURIComponent(flow)}`;
     try {
-      const answer = await api.ask(`${path}/input`, signal);
+      const [answer, head] = await Promise.all([api.ask(`${path}/input`, signal), headOf(path, signal)]);
       const type = answer.headers.get("Content-Type");
+      const isMasked = answer.headers.get("X-Faasflow-Masked") === "true";
       const body = await typed(answer);
-      const words = ["curl", "-i", ...(type ? ["-H", `Content-Type: ${type}`] : []), "--data-binary", body ?? `@${id}-input`, target];
-      put(done, copyable(words.map(shellWord).join(" "), "The command"),
-        h("p", { class: "quiet" }, body === null ? `The body is large or is no text: download the input of the first place as ${id}-input. ` : "",
-          answer.headers.get("X-Faasflow-Masked") === "true" ? "Values of secret fields are masked: type them. " : "",
-          "Query and headers of the original request are not in it."));
+      const isHidden = isMasked && !body?.includes(SECRET);
+      const { query, headers, said } = head !== null ? sendable(head)
+        : { query: "", headers: type ? [["content-type", type]] : [], said: ["Query and headers of the original request are not in it."] };
+      if (isMasked) said.push(isHidden ? "The body is not shown because it has secret fields." : "Values of secret fields in the body are masked: type them.");
+      const sent = body === null || isHidden ? { file: `${id}-input` } : { text: body };
+      put(done, copyable(curl({ url: query === "" ? target : `${target}?${query}`, headers, said, ...sent }), "The command"),
+        sent.file === undefined ? null : h("p", { class: "quiet" }, isHidden ? `Put the body into the file ${id}-input.`
+          : `The body is large or cannot be typed: download the input of the first place as ${id}-input.`));
     } catch (error) {
       if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.told(error)));
     }
@@ -347,12 +353,13 @@ export function page(main, { words: [flow, id], signal, go }) {
   }
 }
 
-/** A body as text, if somebody could type it; otherwise `null`. */
+/** A body as text, if somebody could type it into a shell; otherwise `null`. */
 async function typed(answer) {
   const bytes = await answer.arrayBuffer();
   if (bytes.byteLength > TYPED) return null;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ? null : text;
   } catch {
     return null;
   }

@@ -5,6 +5,7 @@ mod ahead;
 mod begins;
 mod callers;
 mod calling;
+mod heads;
 mod items;
 mod labels;
 mod lists;

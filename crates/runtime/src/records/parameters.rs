@@ -69,3 +69,8 @@ pub(super) struct Recovering {
     pub(super) limit: Option<String>,
     pub(super) cursor: Option<String>,
 }
+
+/// No parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}

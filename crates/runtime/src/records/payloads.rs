@@ -9,7 +9,8 @@ use faasflow_core::definition::{HIDDEN, SECRET, masked_text};
 use faasflow_core::envelope::Carried;
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, find};
+use faasflow_core::headers::is_credential;
+use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, Message, find};
 use faasflow_core::machine::{Outage, Route};
 use faasflow_core::state::{Key, Scope, StateManager as _};
 use faasflow_core::{MemberOutcome, Payload, RequestInfo};
@@ -48,6 +49,13 @@ pub(super) struct ShownPayload {
     pub(super) is_masked: bool,
 }
 
+/// The answer that made a place fail, as it is kept.
+pub(super) struct KeptAnswer {
+    pub(super) answer: FailedAnswer,
+    /// The values that may be in it, and that people are not shown.
+    pub(super) secrets: Vec<String>,
+}
+
 /// What became of a member, as it is shown.
 #[derive(Default, Serialize)]
 struct ToldMember {
@@ -70,6 +78,8 @@ pub(super) fn no_room(full: NoRoom) -> NotDone {
     NotDone::Refused(StatusCode::SERVICE_UNAVAILABLE, error.code(), format!("{error}; try again later"))
 }
 
+/// Why a payload is not shown.
+const GONE: &str = "the payload is no longer kept";
 /// How long a payload waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -130,23 +140,7 @@ impl Instance {
             return Ok(ShownPayload { payload, is_masked: shelves.has_masked() });
         };
         let route = opened.begun.route(&self.flow);
-        let mut found = HashMap::new();
-        let (input, record) = loop {
-            match find(route, &opened.first, place, &found) {
-                Find::Needs(keys) => manager.read_into(&mut found, scope, keys).await?,
-                Find::Found { input, record } => break (*input, record),
-                Find::Nowhere => {
-                    let why = format!(
-                        "the request has not reached the place `{place}`, or has no such place; its status lists them"
-                    );
-                    return Err(NotDone::NotThere(why));
-                }
-                Find::Unreadable => {
-                    let detail = format!("what leads to the place `{place}` is not there, or cannot be read");
-                    return Err(NotDone::Outage(Outage::state_unreachable(detail)));
-                }
-            }
-        };
+        let (input, record) = shelves.find(route, &opened.first, place).await?;
         let payload = match shown {
             Shown::Input => shelves.input(route, place, input).await,
             Shown::Output => match record {
@@ -155,27 +149,47 @@ impl Instance {
                 None => Err(NotDone::NotThere(format!("the place `{place}` has not ended, so it has no output yet"))),
             },
             Shown::Answer => {
-                let value = manager.get(scope, FailedAnswer::key(place).as_str()).await?;
-                match value.as_ref().and_then(FailedAnswer::decode) {
-                    Some(answer) => {
-                        // A function may repeat in its answer what it was sent.
-                        let sent = match input {
-                            Input::Carried(carried) => shelves.taken(carried).await?,
-                            _ => shelves.taken(opened.first.payload).await?,
-                        };
-                        let values = self.flow.secrets().values(&sent);
-                        Ok(shelves.noting(&answer.body, without(&shelves.masked(&answer.body), &values)))
-                    }
-                    None => {
-                        let why = format!(
-                            "the place `{place}` did not fail because of an answer, or the answer was not kept"
-                        );
-                        Err(NotDone::NotThere(why))
-                    }
-                }
+                let KeptAnswer { answer, secrets } = shelves.answer(place, input, opened.first.payload).await?;
+                Ok(shelves.noting(&answer.body, without(&shelves.masked(&answer.body), &secrets)))
             }
         }?;
         Ok(ShownPayload { payload, is_masked: shelves.has_masked() })
+    }
+
+    /// The answer that made a place fail.
+    pub(super) fn kept_answer<'a>(
+        &'a self,
+        scope: &'a Scope,
+        place: &'a Place,
+    ) -> BoxFuture<'a, Result<KeptAnswer, NotDone>> {
+        Box::pin(async move {
+            let manager = self.records(self.time_to_answer().state_in_steps());
+            let opened = self.kept(&manager, scope).await?;
+            let is_masked = AtomicBool::new(false);
+            let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info, is_masked };
+            let (input, _) = shelves.find(opened.begun.route(&self.flow), &opened.first, place).await?;
+            shelves.answer(place, input, opened.first.payload).await
+        })
+    }
+
+    /// The secret values that a request was sent with, and a place began with: functions may repeat them in their answers.
+    pub(super) async fn secret_values(
+        &self,
+        carried: Carried,
+        info: &RequestInfo,
+        manager: &RetryingState,
+    ) -> Result<Vec<String>, NotDone> {
+        let secrets = self.flow.secrets();
+        let mut values = match secrets.has_fields() {
+            true => secrets.values(&self.recorded(carried, info, manager, GONE).await?),
+            false => Vec::new(),
+        };
+        let headers =
+            info.headers.iter().filter(|(name, _)| is_credential(name) || secrets.is_secret_header(name.as_str()));
+        // Shorter ones occur everywhere.
+        let texts = headers.filter_map(|(_, value)| value.to_str().ok()).filter(|value| value.len() > 3);
+        values.extend(texts.map(str::to_owned));
+        Ok(values)
     }
 }
 
@@ -196,6 +210,47 @@ fn without(payload: &Payload, values: &[String]) -> Payload {
 }
 
 impl Shelves<'_> {
+    /// What a place begins with, and how it ended.
+    async fn find(
+        &self,
+        route: Route<'_>,
+        first: &Message,
+        place: &Place,
+    ) -> Result<(Input, Option<Box<MemberRecord>>), NotDone> {
+        let mut found = HashMap::new();
+        loop {
+            match find(route, first, place, &found) {
+                Find::Needs(keys) => self.manager.read_into(&mut found, self.scope, keys).await?,
+                Find::Found { input, record } => return Ok((*input, record)),
+                Find::Nowhere => {
+                    let why = format!(
+                        "the request has not reached the place `{place}`, or has no such place; its status lists them"
+                    );
+                    return Err(NotDone::NotThere(why));
+                }
+                Find::Unreadable => {
+                    let detail = format!("what leads to the place `{place}` is not there, or cannot be read");
+                    return Err(NotDone::Outage(Outage::state_unreachable(detail)));
+                }
+            }
+        }
+    }
+
+    /// The answer that made a place fail which began with this input. `first` is the input of the request.
+    async fn answer(&self, place: &Place, input: Input, first: Carried) -> Result<KeptAnswer, NotDone> {
+        let value = self.manager.get(self.scope, FailedAnswer::key(place).as_str()).await?;
+        let Some(answer) = value.as_ref().and_then(FailedAnswer::decode) else {
+            let why = format!("the place `{place}` did not fail because of an answer, or the answer was not kept");
+            return Err(NotDone::NotThere(why));
+        };
+        let sent = match input {
+            Input::Carried(carried) => carried,
+            _ => first,
+        };
+        let secrets = self.instance.secret_values(sent, &self.info, self.manager).await?;
+        Ok(KeptAnswer { answer, secrets })
+    }
+
     /// A payload as it may be shown to people.
     async fn fetch(&self, carried: Carried) -> Result<Payload, NotDone> {
         Ok(self.masked(&self.taken(carried).await?))
@@ -203,7 +258,7 @@ impl Shelves<'_> {
 
     /// A payload as it was stored.
     async fn taken(&self, carried: Carried) -> Result<Payload, NotDone> {
-        self.instance.recorded(carried, &self.info, self.manager, "the payload is no longer kept").await
+        self.instance.recorded(carried, &self.info, self.manager, GONE).await
     }
 
     /// Without the values of the flow's secret fields.

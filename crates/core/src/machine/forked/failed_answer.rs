@@ -3,7 +3,9 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::Place;
+use crate::kept_headers::{EncodedHeaders, KeptHeaders};
 use crate::payload::Payload;
+use crate::response::CallResponse;
 use crate::state::{Key, layout};
 
 use super::record::{decode, encode};
@@ -13,6 +15,8 @@ use super::record::{decode, encode};
 pub struct FailedAnswer {
     /// Its status.
     pub status: u16,
+    /// Its headers; `None` if an older version kept the answer.
+    pub headers: Option<KeptHeaders>,
     /// The size of its body, in bytes.
     pub bytes: u64,
     /// The beginning of its body, with its content type.
@@ -25,6 +29,8 @@ struct Header {
     bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers: Option<EncodedHeaders>,
 }
 
 impl FailedAnswer {
@@ -33,12 +39,14 @@ impl FailedAnswer {
 
     /// Cuts an answer to what is kept of it.
     #[must_use]
-    pub fn new(status: u16, body: &Payload) -> FailedAnswer {
+    pub fn new(answer: &CallResponse) -> FailedAnswer {
+        let body = answer.payload();
         let kept = body.bytes().slice(..body.len().min(FailedAnswer::KEPT));
         let content_type = body.content_type_header().cloned();
         // A copy, so that the part does not hold the memory of the whole.
         let kept = Payload::new(Bytes::copy_from_slice(&kept)).with_content_type_header(content_type);
-        FailedAnswer { status, bytes: body.len() as u64, body: kept }
+        let headers = Some(KeptHeaders::new(answer.headers()));
+        FailedAnswer { status: answer.status().as_u16(), headers, bytes: body.len() as u64, body: kept }
     }
 
     /// The key of the value.
@@ -51,17 +59,19 @@ impl FailedAnswer {
     #[must_use]
     pub fn decode(value: &Bytes) -> Option<FailedAnswer> {
         let end = value.iter().position(|byte| *byte == b'\n')?;
-        let Header { status, bytes, content_type } = decode(&value.slice(..end))?;
+        let Header { status, bytes, content_type, headers } = decode(&value.slice(..end))?;
         let content_type = content_type.and_then(|text| HeaderValue::from_str(&text).ok());
         let body = Payload::new(value.slice(end + 1..)).with_content_type_header(content_type);
-        Some(FailedAnswer { status, bytes, body })
+        let headers = headers.and_then(KeptHeaders::decode);
+        Some(FailedAnswer { status, headers, bytes, body })
     }
 
     /// The value of the key: a line of JSON, and then the beginning of the body.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let content_type = self.body.content_type().map(str::to_owned);
-        let head = encode(&Header { status: self.status, bytes: self.bytes, content_type });
+        let headers = self.headers.as_ref().map(KeptHeaders::encode);
+        let head = encode(&Header { status: self.status, bytes: self.bytes, content_type, headers });
         let mut value = BytesMut::with_capacity(head.len() + 1 + self.body.len());
         value.put(head);
         value.put_u8(b'\n');
@@ -72,22 +82,48 @@ impl FailedAnswer {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, StatusCode};
+
     use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &[u8])], body: impl Into<Bytes>) -> FailedAnswer {
+        let header = |(name, value): &(&'static str, &[u8])| {
+            (http::HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
+        };
+        let headers: HeaderMap = headers.iter().map(header).collect();
+        FailedAnswer::new(&CallResponse::new(StatusCode::from_u16(status).unwrap(), headers, body.into()))
+    }
 
     /// The stores of remembered requests contain such values.
     #[test]
     fn the_encoding_never_changes() {
-        let answer = FailedAnswer::new(400, &Payload::new(b"no\n\xff".to_vec()).with_content_type("text/plain"));
-        let expected = b"{\"status\":400,\"bytes\":4,\"content_type\":\"text/plain\"}\nno\n\xff".as_slice();
-        assert_eq!(answer.encode(), expected);
-        assert_eq!(FailedAnswer::decode(&Bytes::from_static(expected)), Some(answer));
+        let headers: [(_, &[u8]); 3] = [("content-type", b"text/plain"), ("x-why", b"\xfcber"), ("set-cookie", b"a=b")];
+        let kept = answer(400, &headers, b"no\n\xff".to_vec());
+        let expected = [
+            "{\"status\":400,\"bytes\":4,\"content_type\":\"text/plain\",\"headers\":{\"list\":[[\"content-type\",\"text/plain\"],\
+             [\"x-why\",\"\u{fc}ber\"],[\"set-cookie\",null]]}}\n"
+                .as_bytes(),
+            b"no\n\xff",
+        ];
+        let expected = Bytes::from(expected.concat());
+        assert_eq!(kept.encode(), expected);
+        assert_eq!(FailedAnswer::decode(&expected), Some(kept));
         assert_eq!(FailedAnswer::decode(&Bytes::from_static(b"{\"status\":400}")), None);
     }
 
     #[test]
+    fn a_value_that_an_older_version_wrote_has_no_headers() {
+        let value = b"{\"status\":400,\"bytes\":4,\"content_type\":\"text/plain\"}\nno\n\xff".as_slice();
+        let kept = answer(400, &[("content-type", b"text/plain")], b"no\n\xff".to_vec());
+        let expected = FailedAnswer { headers: None, ..kept };
+        assert_eq!(FailedAnswer::decode(&Bytes::from_static(value)).as_ref(), Some(&expected));
+        assert_eq!(expected.encode(), value);
+    }
+
+    #[test]
     fn a_long_body_is_cut_and_its_size_is_kept() {
-        let answer = FailedAnswer::new(500, &Payload::new(vec![7; FailedAnswer::KEPT + 5]));
-        assert_eq!((answer.bytes, answer.body.len()), (FailedAnswer::KEPT as u64 + 5, FailedAnswer::KEPT));
-        assert_eq!(FailedAnswer::decode(&answer.encode()), Some(answer));
+        let kept = answer(500, &[], vec![7; FailedAnswer::KEPT + 5]);
+        assert_eq!((kept.bytes, kept.body.len()), (FailedAnswer::KEPT as u64 + 5, FailedAnswer::KEPT));
+        assert_eq!(FailedAnswer::decode(&kept.encode()), Some(kept));
     }
 }

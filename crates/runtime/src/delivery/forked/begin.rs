@@ -354,7 +354,7 @@ impl<'a> Performer<'a> {
         if !self.message.remembered {
             return;
         }
-        let kept = FailedAnswer::new(answer.status().as_u16(), answer.payload());
+        let kept = FailedAnswer::new(answer);
         // It only informs people.
         let _ = self.manager().set(&self.scope, FailedAnswer::key(&self.message.place).as_str(), kept.encode()).await;
     }

@@ -171,7 +171,7 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
         seen.insert(name);
     }
     let document = document();
-    let mut seen = BTreeSet::from(["Problem", "RequestStatus", "PlaceStatus", "Waits"]);
+    let mut seen = BTreeSet::from(["Problem", "RequestStatus", "PlaceStatus", "Waits", "Altered"]);
     check::<api::FlowRequest>(&document, &mut seen, "FlowRequest");
     check::<api::Place>(&document, &mut seen, "Place");
     check::<api::Unlisted>(&document, &mut seen, "Unlisted");
@@ -186,6 +186,9 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     check::<api::StepTimes>(&document, &mut seen, "StepTimes");
     check::<api::CallTimes>(&document, &mut seen, "CallTimes");
     check::<api::FunctionAnswer>(&document, &mut seen, "FunctionAnswer");
+    check::<api::RequestHead>(&document, &mut seen, "RequestHead");
+    check::<api::AnswerHead>(&document, &mut seen, "AnswerHead");
+    check::<api::ShownHeader>(&document, &mut seen, "ShownHeader");
     check::<api::Output>(&document, &mut seen, "Output");
     check::<api::Members>(&document, &mut seen, "Members");
     check::<api::RequestList>(&document, &mut seen, "RequestList");
@@ -206,12 +209,14 @@ fn every_type_and_field_is_in_the_document_and_no_other() {
     assert_eq!(listed("RequestStatus"), owned(names_of::<api::RequestStatus>()));
     assert_eq!(listed("PlaceStatus"), owned(names_of::<api::PlaceStatus>()));
     assert_eq!(listed("Waits"), owned(names_of::<api::Waits>()));
+    assert_eq!(listed("Altered"), owned(names_of::<api::Altered>()));
 }
 
 #[test]
 fn every_route_is_in_the_document_and_no_other() {
     let sources = [
         include_str!("../api.rs"),
+        include_str!("../heads_api.rs"),
         include_str!("../items_api.rs"),
         include_str!("../listing.rs"),
         include_str!("../../function.rs"),
@@ -255,6 +260,7 @@ fn every_parameter_is_in_the_document_and_no_other() {
         ("/_/requests/{id}/input".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/output".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/answer".to_owned(), owned(names_of::<Showing>())),
+        ("/_/requests/{id}/answer/head".to_owned(), owned(names_of::<Showing>())),
         ("/_/requests/{id}/redrive".to_owned(), owned(names_of::<Redriving>())),
         ("/_/requests/{id}/result".to_owned(), owned(names_of::<ResultParameters>())),
         ("/_/requests/{id}/again".to_owned(), owned(names_of::<Repeating>())),

@@ -1,0 +1,115 @@
+//! The query and the headers of a request, and the headers of an answer that made a place fail, as people are shown them.
+
+use std::borrow::Cow;
+
+use faasflow_admin as api;
+use faasflow_core::KeptHeaders;
+use faasflow_core::definition::{SECRET, Secrets, masked_query, masked_text};
+use faasflow_core::graph::Place;
+use faasflow_core::state::Scope;
+use http::{HeaderName, HeaderValue};
+
+use super::not_done::NotDone;
+use super::payloads::KeptAnswer;
+use crate::instance::Instance;
+
+/// A head as it is shown, and whether something in it is masked.
+pub(super) struct ShownHead<T> {
+    pub(super) head: T,
+    pub(super) is_masked: bool,
+}
+
+impl Instance {
+    /// What a request was sent with besides its body.
+    pub(super) async fn request_head(&self, scope: &Scope) -> Result<ShownHead<api::RequestHead>, NotDone> {
+        let manager = self.records(self.time_to_answer().state_in_steps());
+        let opened = self.kept(&manager, scope).await?;
+        let values = self.secret_values(opened.first.payload, &opened.info, &manager).await?;
+        let mut head = api::RequestHead::default();
+        head.version = api::REQUESTS_VERSION;
+        let query = masked_query(&opened.info.query, &values);
+        head.query_altered = matches!(query, Cow::Owned(_)).then_some(api::Altered::Masked);
+        head.query = query.into_owned();
+        let kept = KeptHeaders::new(&opened.info.headers);
+        head.headers_left_out = kept.left_out as u64;
+        head.headers = shown(&kept, self.flow.secrets(), &values);
+        let is_masked = head.query_altered.is_some() || has_masked(&head.headers);
+        Ok(ShownHead { head, is_masked })
+    }
+
+    /// What a function answered that made a place fail, besides the body.
+    pub(super) async fn answer_head(
+        &self,
+        scope: &Scope,
+        place: &Place,
+    ) -> Result<ShownHead<api::AnswerHead>, NotDone> {
+        let KeptAnswer { answer, secrets } = self.kept_answer(scope, place).await?;
+        let mut head = api::AnswerHead::default();
+        (head.version, head.status) = (api::REQUESTS_VERSION, answer.status);
+        head.headers_left_out = answer.headers.as_ref().map_or(0, |kept| kept.left_out as u64);
+        head.headers = answer.headers.map(|kept| shown(&kept, self.flow.secrets(), &secrets));
+        let is_masked = head.headers.as_deref().is_some_and(has_masked);
+        Ok(ShownHead { head, is_masked })
+    }
+}
+
+fn has_masked(headers: &[api::ShownHeader]) -> bool {
+    headers.iter().any(|header| header.altered == Some(api::Altered::Masked))
+}
+
+/// Headers without these values and without those that the flow has declared as secret.
+fn shown(kept: &KeptHeaders, secrets: &Secrets, values: &[String]) -> Vec<api::ShownHeader> {
+    let show = |(name, value): &(HeaderName, Option<HeaderValue>)| {
+        let mut header = api::ShownHeader::default();
+        header.name = name.to_string();
+        (header.value, header.altered) = match value.as_ref().filter(|_| !secrets.is_secret_header(name.as_str())) {
+            None => (SECRET.to_owned(), Some(api::Altered::Masked)),
+            Some(value) => {
+                let text = String::from_utf8_lossy(value.as_bytes());
+                let is_lossy = matches!(text, Cow::Owned(_));
+                match masked_text(&text, values) {
+                    Cow::Owned(masked) => (masked, Some(api::Altered::Masked)),
+                    Cow::Borrowed(text) => (text.to_owned(), is_lossy.then_some(api::Altered::NotUtf8)),
+                }
+            }
+        };
+        header
+    };
+    kept.headers.iter().map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use faasflow_core::Flow;
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_that_are_no_text_or_secret_are_told_apart_from_those_that_are_shown() {
+        let flow = Flow::builder().secret_header("X-Card").apply("one").build().unwrap();
+        let headers: [(&str, &[u8]); 7] = [
+            ("x-own", b"a"),
+            ("x-utf8", "z\u{fc}rich".as_bytes()),
+            ("x-latin1", b"z\xfcrich"),
+            ("x-card", b"4111"),
+            ("cookie", b"a=b"),
+            ("x-quotes", b"card 4111-1111"),
+            ("x-both", b"\xff4111-1111"),
+        ];
+        let header = |(name, value): (&str, &[u8])| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap());
+        let headers: HeaderMap = headers.into_iter().map(header).collect();
+        let shown = shown(&KeptHeaders::new(&headers), flow.secrets(), &["4111-1111".to_owned()]);
+        let expected = json!([
+            { "name": "x-own", "value": "a" },
+            { "name": "x-utf8", "value": "z\u{fc}rich" },
+            { "name": "x-latin1", "value": "z\u{fffd}rich", "altered": "not_utf8" },
+            { "name": "x-card", "value": "[secret]", "altered": "masked" },
+            { "name": "cookie", "value": "[secret]", "altered": "masked" },
+            { "name": "x-quotes", "value": "card [secret]", "altered": "masked" },
+            { "name": "x-both", "value": "\u{fffd}[secret]", "altered": "masked" },
+        ]);
+        assert_eq!(serde_json::to_value(&shown).unwrap(), expected);
+    }
+}
