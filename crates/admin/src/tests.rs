@@ -77,6 +77,7 @@ fn every_type_has_a_sample() {
         include_str!("heads.rs"),
         include_str!("info.rs"),
         include_str!("items.rs"),
+        include_str!("lists.rs"),
         include_str!("logs.rs"),
         include_str!("pages.rs"),
         include_str!("queue.rs"),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::again;
+use super::attempts;
 use super::browser::{Browser, Tab};
 use super::calling;
 use super::crowd;
@@ -78,8 +79,8 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "the items of a for-each are counted, and failed ones are listed" => items,
         "ten thousand items are one place, whose list is searched and read a page at a time" => members::many,
         "a place that has not begun says what it waits for, and a redriven one what became of it before" => members::other_times,
-        "each attempt is seen, and why a request does not go on" => retried,
-        "each step of a place has a bar, and each of its calls" => steps,
+        "each attempt is seen, and why a request does not go on" => attempts::retried,
+        "each step of a place has a bar, and each of its calls" => attempts::steps,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "a place has a link to the request of the flow that it called" => calling::called,
@@ -384,66 +385,6 @@ async fn dead_letters(visit: &Visit) -> Result<(), String> {
     tab.click("dialog button", "Redrive").await?;
     tab.shows("2 dead letters put back into the queue.").await?;
     tab.shows("There are none.").await
-}
-
-/// A callback URL is unavailable for so long that the queue gives the phase up.
-async fn retried(visit: &Visit) -> Result<(), String> {
-    let (tab, stand) = (&visit.tab, &visit.stand);
-    stand.post("/async-function/fragile", &[("x-faasflow-request-id", "fragile-1")], b"17").await?.expect(202)?;
-    visit.go("/ui/flows/fragile/requests/fragile-1").await?;
-    let given_up = "/given up, because|gave it up after/.test(document.querySelector('.now').innerText)";
-    tab.until("the page says why the first attempt was given up", given_up).await?;
-    tab.until("that attempt has a bar of its own", "document.querySelectorAll('.timeline .at-gave').length > 0")
-        .await?;
-    visit.seen("request-retrying").await?;
-    tab.shows("does not go on: the queue gave it up after 2 attempts").await?;
-    tab.until("its place says so", "document.querySelector('.timeline').innerText.includes('Given up')").await?;
-    visit.seen("request-given-up").await?;
-    stand.courier.store(true, Ordering::SeqCst);
-    tab.click(".now a", "a dead letter").await?;
-    tab.shows("Dead letter").await?;
-    tab.shows("Input of the place").await?;
-    // Secret fields of a flow are masked in what it tells of its request, and not in the envelope.
-    let folded = "document.querySelector('details:not([open]) > summary + *')?.closest('details').innerText.includes('with all secrets')";
-    tab.until("the envelope is folded", folded).await?;
-    visit.seen("dead-letter-of-a-flow").await?;
-    tab.click("button", "Redrive").await?;
-    tab.click("dialog button", "Redrive").await?;
-    stand.until("fragile", "fragile-1", "success").await?;
-    visit.go("/ui/flows/fragile/requests/fragile-1").await?;
-    tab.shows("3 attempts").await?;
-    // The function before the callback, and the last call of the callback.
-    tab.until("each attempt has bars", "document.querySelectorAll('.timeline .at-gave').length === 4").await?;
-    tab.until("so have its calls", "document.querySelectorAll('.timeline .at-again').length > 2").await?;
-    tab.click(".timeline summary", "callback").await?;
-    tab.until("each attempt is told", "document.querySelectorAll('.course li').length >= 5").await?;
-    visit.seen("request-attempts").await
-}
-
-/// A function fails twice before it answers, and its flow calls it again.
-async fn steps(visit: &Visit) -> Result<(), String> {
-    let (tab, stand) = (&visit.tab, &visit.stand);
-    stand.post("/async-function/patient", &[("x-faasflow-request-id", "patient-1")], b"[1,2]").await?.expect(202)?;
-    stand.until("patient", "patient-1", "success").await?;
-    visit.go("/ui/flows/patient/requests/patient-1").await?;
-    let bar = "[...document.querySelectorAll('.timeline > li:first-child summary .bar-of rect')].map((part) => part.getAttribute('class'))";
-    tab.until("the place is drawn", &format!("{bar}.length > 6")).await?;
-    let parts = tab.eval(bar).await?;
-    let expected = ["at-again", "at-idle", "at-again", "at-idle", "at-done", "at-done", "at-done"];
-    expect(parts.to_string().contains(&expected.map(|part| format!("\"{part}\"")).join(",")), || parts.to_string())?;
-    tab.shows("6 calls").await?;
-    tab.click(".timeline summary", "waver").await?;
-    tab.until(
-        "each call is told",
-        "/500 after .*, 500 after .*, 200 after/.test(document.querySelector('.steps').innerText)",
-    )
-    .await?;
-    tab.until(
-        "each item has a row",
-        "/item 1 › function pass[^]*item 2 › function pass/.test(document.querySelector('.steps').innerText)",
-    )
-    .await?;
-    visit.seen("request-steps").await
 }
 
 /// Inputs and outputs of places, and what joins begin with.
