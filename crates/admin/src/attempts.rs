@@ -16,7 +16,7 @@ pub struct Attempt {
     pub text: String,
     /// The code of that reason, such as `FF0405`.
     pub code: String,
-    /// When its steps were executed. It is empty for a single step with a single call.
+    /// When its steps were executed. It is empty for a single step with a single call, and for all but the last 3 attempts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub step_times: Vec<StepTimes>,
     /// How many steps are left out of `step_times`.

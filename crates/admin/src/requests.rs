@@ -177,7 +177,7 @@ pub struct Place {
     /// The branch that it chose, if it ended at a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
-    /// The requests that its calls are in the functions that it calls, if these are flows that remember their requests. Those of calls
+    /// The requests that its calls start in other flows, if these remember their requests. Those of calls
     /// for each item of a for-each are left out, and so are all of them before the place begins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub called: Vec<CalledRequest>,
@@ -196,7 +196,7 @@ pub struct Place {
     pub earlier: Vec<EarlierGeneration>,
 }
 
-/// The request that a call is in the function that it calls. Whether the function is a flow that remembers its requests, and whether the
+/// The request that a call starts in the function that it calls. Whether the function is a flow that remembers its requests, and whether the
 /// call was made, is not known here: such a request exists if that flow knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

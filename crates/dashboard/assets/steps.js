@@ -8,21 +8,24 @@ const WIDTH = 1000;
 const plain = (name) => name.replaceAll("`", "");
 
 /** What came of a call, in words. */
-const answerOf = ({ status, text }) => (status !== undefined ? `answered ${status}` : text ?? "gave no answer");
+const answerOf = ({ status, text }) => String(status ?? text ?? "no answer");
 
 /**
- * The parts of a bar for a step: its calls and the waiting between them, or the step as a whole if it calls nothing. `failed` is how the last call of a
- * step looks that failed, and `done` how one looks that the step went on with.
+ * The parts of a bar for a step: its calls and the waiting between them, or the step as a whole if it calls nothing. The last call is drawn as `failed` if
+ * the step has failed, and otherwise as `done`.
  */
-function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed, calls = [] }, done, failed) {
+function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed, calls = [], earlier_calls: earlier = 0 }, done, failed) {
   const kind = hasFailed ? failed : done;
   if (calls.length === 0) return [{ kind, from: began, to: ended, title: plain(name) }];
-  return calls.flatMap((call, index) => {
+  // Of many calls, only the last ones are known.
+  const before = { kind: "again", from: began, to: calls[0].began_ms, title: `${plain(name)}: ${counted(earlier, "earlier call")}` };
+  const parts = calls.flatMap((call, index) => {
     const isLast = index === calls.length - 1;
     const parts = [{ kind: isLast ? kind : "again", from: call.began_ms, to: call.done_ms, title: `${plain(name)}: ${answerOf(call)}` }];
     if (index > 0) parts.unshift({ kind: "idle", from: calls[index - 1].done_ms, to: call.began_ms, title: `${plain(name)}: waiting for another call` });
     return parts;
   });
+  return earlier > 0 ? [before, ...parts] : parts;
 }
 
 /** The parts of the bar of a delivery, or none if its steps are not known. Those in branches and items are one part, because they overlap. */
@@ -81,16 +84,16 @@ function delivery({ steps, unlisted = 0, from, to, isGivenUp }) {
   return h("div", {},
     h("h3", {}, isGivenUp ? `Steps of the delivery that was given up at ${exact(to)}` : "Steps"),
     h("ol", { class: "steps" }, inOrder.map((step) => row(step, scale, isGivenUp))),
-    unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed or were called several times are listed first.`) : null);
+    unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed or were called several times are kept.`) : null);
 }
 
 /** A step: what it is, what came of its calls, and when they were. */
 function row(step, scale, isGivenUp) {
   const { name, branch, began_ms: began, done_ms: done, failed, calls = [], earlier_calls: earlier = 0 } = step;
-  const words = calls.map((call) => `${call.status ?? call.text ?? "no answer"} after ${duration(call.done_ms - call.began_ms)}`);
+  const words = calls.map((call) => `${answerOf(call)} after ${duration(call.done_ms - call.began_ms)}`);
   if (earlier > 0) words.unshift(`${count(earlier)} earlier`);
   const isSimple = calls.length === 1 && earlier === 0;
-  const answers = isSimple ? String(calls[0].status ?? calls[0].text ?? "no answer") : calls.length > 0 ? `calls: ${words.join(", ")}` : "";
+  const answers = isSimple ? answerOf(calls[0]) : calls.length > 0 ? `calls: ${words.join(", ")}` : "";
   const drawn = partsOfStep(step, isGivenUp ? "gave" : "done", isGivenUp ? "gave" : "failed").map(({ kind, from, to, title }) => {
     const isThin = kind === "idle";
     const width = Math.max(isThin ? 0 : 4, scale(to) - scale(from));

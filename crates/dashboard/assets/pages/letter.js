@@ -52,7 +52,9 @@ function content(letter, go, signal) {
       payload(`${path}/input?place=${encodeURIComponent(place.place)}`, signal).then((body) => put(shown, body), (error) => {
         if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, `${api.told(error)}.`));
       });
-    }, () => {});
+    }, (error) => {
+      if (api.isAway(error) && error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.told(error)));
+    });
   }
   const body = given(letter.body, type);
   return [
@@ -68,6 +70,6 @@ function content(letter, go, signal) {
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
       input,
       // Only a flow knows which fields are secret.
-      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body) : body, folded(letter.headers)),
+      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body, folded(letter.headers)) : [body, folded(letter.headers)]),
   ];
 }

@@ -55,6 +55,7 @@ impl Observer for Metrics {
             | Event::BranchFailed { .. }
             | Event::StepBegun { .. }
             | Event::Sending { .. }
+            | Event::CallBegun
             | Event::NoTimeToRetry { .. }
             | Event::Answered { .. }
             | Event::StepResolved { .. }

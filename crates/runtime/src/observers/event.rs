@@ -35,6 +35,8 @@ pub(crate) enum Event<'a> {
     StepBegun { step: &'a Step },
     /// A step sends a request.
     Sending { method: &'a Method, target: &'a Uri, to: Peer<'a>, bytes: usize },
+    /// An attempt to send the request begins.
+    CallBegun,
     /// The result of one attempt to send a request.
     Attempted { to: Peer<'a>, answer: &'a Result<CallResponse, FailureKind> },
     /// The retry policy asks for another attempt. `attempt` is its number, counted from 1.

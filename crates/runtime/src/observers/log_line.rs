@@ -122,6 +122,7 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         }
         Event::Refused { status, code, detail } => warn(*code, format_args!("Refused with {status}: {detail}")),
         Event::Sending { .. }
+        | Event::CallBegun
         | Event::Attempted { .. }
         | Event::Joined { .. }
         | Event::CompositeFailed { .. }

@@ -11,29 +11,36 @@ use faasflow_http::now_ms;
 use super::event::Event;
 use crate::log::RequestLog;
 
-/// Collects the times of the steps of a delivery. While they are collected, times are in milliseconds since the Unix epoch.
-#[derive(Debug, Default)]
-pub(crate) struct StepClock(Mutex<Steps>);
+/// The longest reason of a call that is recorded, in characters.
+const REASON: usize = 200;
+
+/// Collects the times of the steps of a delivery.
+#[derive(Debug)]
+pub(crate) struct StepClock {
+    /// The path of the branches and items that the delivery as a whole is in.
+    around: String,
+    steps: Mutex<Steps>,
+}
 
 impl StepClock {
-    /// What has been collected since the last time, in milliseconds since `began_ms`. It is empty if the times of the delivery tell
-    /// as much.
-    pub(crate) fn take(&self, began_ms: u64) -> Steps {
-        let mut steps = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if steps.are_plain() {
-            return Steps::default();
-        }
-        for step in &mut steps.listed {
-            let calls = step.calls.iter_mut().flat_map(|call| [&mut call.began_ms, &mut call.done_ms]);
-            for time in calls.chain([&mut step.began_ms, &mut step.done_ms]) {
-                *time = time.saturating_sub(began_ms);
-            }
-        }
-        steps
+    /// Collects the times of a delivery that writes to this log.
+    pub(super) fn new(log: &RequestLog) -> StepClock {
+        StepClock { around: log.branch().to_owned(), steps: Mutex::default() }
+    }
+
+    /// What has been collected since the last time. It is empty if the times of the delivery tell as much.
+    pub(super) fn take(&self) -> Steps {
+        let steps = std::mem::take(&mut *self.steps.lock().unwrap_or_else(PoisonError::into_inner));
+        if steps.are_plain() { Steps::default() } else { steps }
+    }
+
+    /// The path of a branch or item inside the delivery, or empty.
+    fn inside<'b>(&self, branch: &'b str) -> &'b str {
+        branch.strip_prefix(self.around.as_str()).unwrap_or(branch).trim_start_matches('/')
     }
 
     fn add(&self, step: StepTimes) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(step);
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).add(step);
     }
 }
 
@@ -52,7 +59,7 @@ impl<'a> StepWatch<'a> {
         let step = StepTimes {
             step: index.number(),
             name: step.name().to_string(),
-            branch: log.branch().to_owned(),
+            branch: clock.inside(log.branch()).to_owned(),
             began_ms,
             ..StepTimes::default()
         };
@@ -60,7 +67,7 @@ impl<'a> StepWatch<'a> {
     }
 
     fn called(&mut self, status: Option<u16>, reason: &str) {
-        let reason = masked_text(reason, &self.log.secrets()).into_owned();
+        let reason = masked_text(reason, &self.log.secrets()).chars().take(REASON).collect();
         self.step.add(CallTimes { began_ms: self.call_began_ms, done_ms: now_ms(), status, reason });
     }
 
@@ -74,7 +81,7 @@ impl<'a> StepWatch<'a> {
 #[inline(always)]
 pub(super) fn watch_step(watch: &mut Option<Box<StepWatch<'_>>>, event: &Event<'_>) {
     match event {
-        Event::Sending { .. } => {
+        Event::CallBegun => {
             if let Some(watch) = watch {
                 watch.call_began_ms = now_ms();
             }
@@ -85,12 +92,6 @@ pub(super) fn watch_step(watch: &mut Option<Box<StepWatch<'_>>>, event: &Event<'
                     Ok(answer) => watch.called(Some(answer.status().as_u16()), ""),
                     Err(kind) => watch.called(None, &kind.reason()),
                 }
-            }
-        }
-        // The next call begins after this pause.
-        Event::Retrying { wait, .. } | Event::WaitingOut { wait, .. } => {
-            if let Some(watch) = watch {
-                watch.call_began_ms = now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
             }
         }
         Event::StepDone { .. } | Event::StepFailed { .. } | Event::StepInterrupted { .. } => {

@@ -51,12 +51,12 @@ impl<'a> Observers<'a> {
 
     /// The same, but the times of the steps are also collected for the record of the request.
     pub(crate) fn timing_steps(self) -> Observers<'a> {
-        Observers { clock: Some(OwnedOrLent::owned(StepClock::default())), ..self }
+        Observers { clock: Some(OwnedOrLent::owned(StepClock::new(&self.lines))), ..self }
     }
 
-    /// The times of the steps since they were last taken, in milliseconds since `began_ms`.
-    pub(crate) fn take_steps(&self, began_ms: u64) -> Steps {
-        self.clock.as_deref().map(|clock| clock.take(began_ms)).unwrap_or_default()
+    /// The times of the steps since they were last taken.
+    pub(crate) fn take_steps(&self) -> Steps {
+        self.clock.as_deref().map(StepClock::take).unwrap_or_default()
     }
 
     /// Observers of a branch or an item that is executed within the phase. Its log lines name it, and its spans are inside a

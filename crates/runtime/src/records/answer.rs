@@ -125,13 +125,11 @@ pub(super) fn known(ms: u64) -> Option<u64> {
     (ms > 0).then_some(ms)
 }
 
-/// The times of steps of a delivery that began at this time. `path` leads to the place.
-fn step_times(steps: &Steps, began_ms: u64, path: &[String]) -> (Vec<api::StepTimes>, u64) {
-    let around = path.join("/");
-    let at = |ms: u64| began_ms.saturating_add(ms);
+/// The times of steps, and how many are left out.
+fn step_times(steps: &Steps) -> (Vec<api::StepTimes>, u64) {
     let call = |call: &CallTimes| {
         let mut told = api::CallTimes::default();
-        (told.began_ms, told.done_ms, told.status) = (at(call.began_ms), at(call.done_ms), call.status);
+        (told.began_ms, told.done_ms, told.status) = (call.began_ms, call.done_ms, call.status);
         told.text = Some(call.reason.clone()).filter(|reason| !reason.is_empty());
         told
     };
@@ -139,9 +137,8 @@ fn step_times(steps: &Steps, began_ms: u64, path: &[String]) -> (Vec<api::StepTi
         let mut told = api::StepTimes::default();
         told.step = u32::try_from(step.step).unwrap_or(u32::MAX);
         told.name.clone_from(&step.name);
-        let inside = step.branch.strip_prefix(&around).map(|inside| inside.trim_start_matches('/'));
-        told.branch = inside.filter(|inside| !inside.is_empty()).map(str::to_owned);
-        (told.began_ms, told.done_ms, told.failed) = (at(step.began_ms), at(step.done_ms), step.failed);
+        told.branch = Some(step.branch.clone()).filter(|branch| !branch.is_empty());
+        (told.began_ms, told.done_ms, told.failed) = (step.began_ms, step.done_ms, step.failed);
         told.calls = step.calls.iter().map(call).collect();
         told.earlier_calls = step.earlier_calls.into();
         told
@@ -149,15 +146,16 @@ fn step_times(steps: &Steps, began_ms: u64, path: &[String]) -> (Vec<api::StepTi
     (steps.listed.iter().map(step).collect(), steps.unlisted.into())
 }
 
-fn attempt(attempt: &Attempt, path: &[String]) -> api::Attempt {
+fn attempt(attempt: &Attempt) -> api::Attempt {
     let mut told = api::Attempt::default();
-    (told.step_times, told.unlisted_steps) = step_times(&attempt.steps, attempt.began_ms, path);
+    (told.step_times, told.unlisted_steps) = step_times(&attempt.steps);
     (told.began_ms, told.given_up_ms) = (known(attempt.began_ms), attempt.given_up_ms);
     (told.text, told.code) = (attempt.reason.clone(), attempt.code.clone());
     told
 }
 
-pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
+/// A place as lists show it: which one it is, and how far.
+pub(super) fn brief(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
     let segment = plan.segment(&progress.place);
     let mut told = api::Place::default();
@@ -183,12 +181,19 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
     if progress.place != plan.start() {
         told.call_id = Some(call_id(info, &progress.place).to_string());
     }
-    let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
-    told.given_up = given_up.map(|given_up| attempt(given_up, &told.path)).collect();
-    let times = &progress.times;
-    (told.step_times, told.unlisted_steps) = step_times(&times.steps, times.began_ms, &told.path);
     told.attempts = attempts(progress);
     told.reason = place_reason(progress);
+    told.members = progress.members.map(members);
+    told
+}
+
+/// A place with all that is known of it.
+pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
+    let plan = route.plan();
+    let mut told = brief(route, info, progress);
+    let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
+    told.given_up = given_up.map(attempt).collect();
+    (told.step_times, told.unlisted_steps) = step_times(&progress.times.steps);
     told.answer = progress.answer.as_ref().map(|answer| {
         let mut told = api::FunctionAnswer::default();
         (told.status, told.bytes) = (answer.status, answer.bytes);
@@ -200,15 +205,19 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
         (told.bytes, told.content_type) = (output.bytes, output.content_type.clone());
         told
     });
-    let chosen = progress.chosen.zip(segment.map(Segment::follow));
+    let chosen = progress.chosen.zip(plan.segment(&progress.place).map(Segment::follow));
     told.chosen = chosen.and_then(|(branch, follow)| {
         let Follow::Choose(composite) = follow else { return None };
         Some(plan.composite(*composite).branches().get(branch)?.name().to_string())
     });
-    if progress.standing != Standing::Waiting {
+    let may_have_begun = match progress.standing {
+        Standing::Waiting => false,
+        Standing::Stopped => told.began_ms.is_some(),
+        _ => true,
+    };
+    if may_have_begun {
         told.called = called(route, info, &progress.place);
     }
-    told.members = progress.members.map(members);
     told
 }
 

@@ -1,4 +1,4 @@
-//! The requests that the calls of a place are in the functions that they call, if these are flows.
+//! The requests that the calls of a place start in other flows.
 
 use faasflow_admin as api;
 use faasflow_core::graph::{CompositeKind, Node, Place, Plan, StepIndex};
@@ -7,8 +7,8 @@ use faasflow_core::{Action, RequestInfo};
 
 use crate::delivery::called_request;
 
-/// One for each call of the place, in the order of the steps. They are computed, because a function is asked with nothing that is not known
-/// beforehand. Calls for each item of a for-each that runs within the phase are left out: it is not recorded how many items there were.
+/// One for each call that the place may make, in the order of the steps, including those of branches that were not chosen. The ids are
+/// computed: they derive from the idempotency keys. Calls for each item of a for-each that runs within the phase are left out: it is not recorded how many items there were.
 pub(super) fn called(route: Route<'_>, info: &RequestInfo, place: &Place) -> Vec<api::CalledRequest> {
     let Some(segment) = route.segment(place) else { return Vec::new() };
     let (flow, plan) = (route.flow(), route.flow().plan());

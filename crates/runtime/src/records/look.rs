@@ -15,7 +15,7 @@ use faasflow_core::state::{Key, Scope, StateError, StateManager as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::answer::{place, reason_of, why};
+use super::answer::{brief, reason_of, why};
 use super::ended::stopped;
 use super::progress::{NotFound, Remembered, unreadable};
 use crate::forward::call_id;
@@ -189,7 +189,7 @@ impl Instance {
         is_wanted: impl Fn(&api::Place) -> bool,
     ) -> Option<api::Place> {
         let route = remembered.begun.route(&self.flow);
-        open(&remembered.progress).map(|progress| place(route, &remembered.info, progress)).find(is_wanted)
+        open(&remembered.progress).map(|progress| brief(route, &remembered.info, progress)).find(is_wanted)
     }
 
     /// Where a request is now.
@@ -198,7 +198,7 @@ impl Instance {
             return None;
         }
         let route = remembered.begun.route(&self.flow);
-        let told = |progress: &PlaceProgress| place(route, &remembered.info, progress);
+        let told = |progress: &PlaceProgress| brief(route, &remembered.info, progress);
         let count = open(&remembered.progress).count() as u64;
         let shown = shown
             .or_else(|| open(&remembered.progress).find(|progress| progress.tried.is_some()).map(told))

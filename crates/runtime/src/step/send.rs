@@ -56,6 +56,7 @@ impl Caller {
         let (mut attempt, mut outages, mut patience) = (1, 0, None);
         loop {
             let order = if attempt >= retry.max_attempts() { Order::Last } else { Order::NotLast };
+            scope.emit(&Event::CallBegun);
             let answer = self.attempt(outgoing, order, scope, &mut time).await;
             scope.emit(&Event::Attempted { to, answer: &answer });
             // Most attempts end here. Returning early avoids moving the answer, which is large.

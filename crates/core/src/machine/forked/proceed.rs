@@ -198,9 +198,8 @@ impl<'a> Walk<'a> {
             return Err(Effect::Reply(Reply::Refused(Unfit::OtherDefinition)));
         }
         let input = self.input(segment)?;
-        let ran =
+        let (ran, times) =
             answer!(self.replay.perform(|| Effect::Execute(input))?, Answer::Ran(ran, times) => (ran, times.clone()));
-        let (ran, times) = ran;
         let record = match ran {
             Ran::Done(output) => self.succeeded(segment, output.clone())?,
             Ran::Failed(reason) => self.ask(segment.body(), reason.clone())?,

@@ -1,5 +1,7 @@
 //! The values that the machine keeps in the store. Each is one line of JSON, followed by the bytes of a payload if there is one.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -126,6 +128,7 @@ impl Record {
         let output = (self.output != Carried::Inline(Payload::empty())).then_some(output);
         let Record { ended, reason, recovered, chosen, fork, turn, span, times, .. } = self.clone();
         let Times { queued_ms, began_ms, done_ms, steps } = times;
+        let steps = Arc::unwrap_or_clone(steps);
         let json = encode(&Header {
             ended,
             output,
@@ -156,7 +159,7 @@ impl Record {
             Some(packed) => packed.unpack(&bytes.slice(end + 1..))?,
             None => Payload::empty().into(),
         };
-        let times = Times { queued_ms, began_ms, done_ms, steps };
+        let times = Times { queued_ms, began_ms, done_ms, steps: Arc::new(steps) };
         Some(Record { ended, output, reason, recovered, chosen, fork, turn, span, times })
     }
 }
@@ -230,7 +233,7 @@ mod tests {
         ];
         let (name, branch) = ("function `f`".to_owned(), "item-2".to_owned());
         let step = StepTimes { step: 2, name, branch, began_ms: 1, done_ms: 9, failed: true, calls, earlier_calls: 4 };
-        let times = Times { steps: Steps { listed: vec![step], unlisted: 3 }, ..record.times };
+        let times = Times { steps: Arc::new(Steps { listed: vec![step], unlisted: 3 }), ..record.times };
         let record = Record { times, ..record };
         let calls = r#"[{"done_ms":2,"status":503},{"began_ms":3,"done_ms":9,"reason":"no answer within 6ms"}]"#;
         let step = format!(

@@ -11,7 +11,7 @@ const STEPS: usize = 30;
 
 /// When the steps of one delivery were executed. It only informs people.
 ///
-/// All times are in milliseconds since the delivery began to execute steps.
+/// All times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Steps {
     /// The steps, in the order in which they ended. If there were too many, those that were called several times or failed are kept.
@@ -75,7 +75,7 @@ impl StepTimes {
         self.calls.push(call);
     }
 
-    /// Whether people look for it among many others.
+    /// Whether it is kept when there are too many steps.
     fn stands_out(&self) -> bool {
         self.failed || self.calls.len() > 1
     }

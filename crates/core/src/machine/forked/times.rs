@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::steps::Steps;
 
 /// When the steps of a phase were executed, in milliseconds since the Unix epoch; 0 if that is not known.
@@ -10,5 +12,5 @@ pub struct Times {
     /// When they ended.
     pub done_ms: u64,
     /// When each of them was executed. It is empty if there is no more to tell than the times above.
-    pub steps: Steps,
+    pub steps: Arc<Steps>,
 }

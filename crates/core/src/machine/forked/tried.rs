@@ -10,6 +10,8 @@ use super::steps::Steps;
 
 /// How many attempts are described, the last ones. All are counted.
 const DESCRIBED: usize = 20;
+/// Of how many of them the steps are described.
+const WITH_STEPS: usize = 3;
 
 /// The deliveries of a place that were given up and come again. It only informs people, so a write may be lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ pub struct Attempt {
     pub reason: String,
     /// The code of that reason.
     pub code: String,
-    /// When its steps were executed. It is empty if there is no more to tell than the times above.
+    /// When its steps were executed. It is empty if there is no more to tell than the times above, and for all but the last attempts.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub steps: Steps,
 }
@@ -64,6 +66,8 @@ impl Tried {
         let (last_ms, reason, code) = (latest.given_up_ms, latest.reason.clone(), latest.code.clone());
         attempts.push(latest);
         attempts.drain(..attempts.len().saturating_sub(DESCRIBED));
+        let earlier = attempts.len().saturating_sub(WITH_STEPS);
+        attempts[..earlier].iter_mut().for_each(|attempt| attempt.steps = Steps::default());
         Tried { times, first_ms, last_ms, reason, code, attempts }
     }
 
@@ -118,6 +122,12 @@ mod tests {
         assert_eq!((tried.times, tried.first_ms, tried.last_ms), (30, 3, 301));
         let began: Vec<u64> = tried.attempts.iter().map(|attempt| attempt.began_ms).collect();
         assert_eq!(began, (11..=30).map(|time| 10 * time).collect::<Vec<_>>());
+        let steps = || Steps { unlisted: 1, ..Steps::default() };
+        for time in 40..50 {
+            tried = Tried::after(Some(tried), time, Attempt { steps: steps(), ..attempt(1, 2) });
+        }
+        let with_steps = tried.attempts.iter().filter(|attempt| attempt.steps == steps()).count();
+        assert_eq!((with_steps, tried.attempts.last().unwrap().steps == steps()), (WITH_STEPS, true));
         // Nothing is known of the beginning of an attempt whose process died.
         assert_eq!(Tried::after(None, 1, attempt(0, 4)).first_ms, 4);
     }

@@ -29,7 +29,7 @@ fn steps_in_order(steps: &Value, mut from: u64) -> Vec<(String, String, Vec<u64>
 
 #[tokio::test]
 async fn each_step_of_a_place_and_each_of_its_calls_has_times() {
-    let retry = Retry::attempts(3).initial_delay(Duration::from_millis(2));
+    let retry = Retry::attempts(3).initial_delay(Duration::from_millis(20));
     let items = ForEach::new(Flow::builder().apply(Call::new("two").sync())).at_most(1);
     let flow = Flow::builder().apply(Call::new("one").sync().retry(retry)).for_each(items).apply("three");
     let failing = Fake::echo().after_failing(2, 503);
@@ -47,6 +47,11 @@ async fn each_step_of_a_place_and_each_of_its_calls_has_times() {
         ("function `two`", "item-2", vec![200]),
     ];
     assert_eq!(steps, expected.map(|(name, branch, calls)| (name.to_owned(), branch.to_owned(), calls)), "{told}");
+    // The function is not called again at once.
+    let calls = &first["step_times"][0]["calls"];
+    for (before, after) in [(0, 1), (1, 2)] {
+        assert!(number(&calls[after]["began_ms"]) > number(&calls[before]["done_ms"]), "{told}");
+    }
     let last = &first["step_times"][2];
     assert!(number(&last["done_ms"]) <= number(&first["done_ms"]) && last["failed"] == json!(false), "{told}");
     // The times of a place with a single call tell as much.
@@ -73,4 +78,21 @@ async fn a_delivery_that_was_given_up_tells_its_calls() {
     assert_eq!(steps, [("function `two`".to_owned(), String::new(), vec![503, 503])], "{told}");
     assert_eq!(given_up[0]["step_times"][0]["failed"], json!(true), "{told}");
     assert_eq!(told["places"][1].get("step_times"), None, "{told}");
+}
+
+/// The path of the place is not repeated with each of its steps.
+#[tokio::test]
+async fn the_branches_of_steps_are_those_inside_their_place() {
+    let items = ForEach::new(Flow::builder().apply(Call::new("two").sync())).at_most(1);
+    let graph = Graph::new().branch("a", Flow::builder().apply("one").for_each(items));
+    let flow = Flow::builder().graph(graph.branch("b", Flow::builder().apply("three")));
+    let kit = remembering(flow.state(Memory::new())).start().await;
+    let request = kit.request("[1]").header("x-faasflow-request-id", "s");
+    assert_eq!(request.answer().await.status, 202);
+    let told: Value = waited(&kit, "/_/requests/s").await.json();
+    let branch = told["places"].as_array().unwrap().iter().find(|place| place["path"] == json!(["a"]));
+    let branch = branch.unwrap_or_else(|| panic!("no place of the branch: {told}"));
+    let steps = steps_in_order(&branch["step_times"], number(&branch["last_began_ms"]));
+    let expected = [("function `one`", ""), ("function `two`", "item-1")];
+    assert_eq!(steps, expected.map(|(name, branch)| (name.to_owned(), branch.to_owned(), vec![200])), "{told}");
 }

@@ -386,7 +386,7 @@ impl<'a> Performer<'a> {
             given_up_ms: now_ms(),
             reason: outage.reason.clone(),
             code: outage.code.to_string(),
-            steps: self.execution.observers.take_steps(self.began_ms),
+            steps: self.execution.observers.take_steps(),
         };
         self.note(&key, before, times, attempt).await;
     }

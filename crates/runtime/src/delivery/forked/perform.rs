@@ -1,5 +1,7 @@
 //! Performs the effects of one delivery.
 
+use std::sync::Arc;
+
 use faasflow_core::code::Code;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
@@ -180,7 +182,7 @@ impl<'a> Performer<'a> {
         let ran = self.execute(input).await?;
         let times = match self.message.remembered {
             true => {
-                let steps = self.execution.observers.take_steps(began_ms);
+                let steps = Arc::new(self.execution.observers.take_steps());
                 Times { queued_ms: self.queued_ms, began_ms, done_ms: now_ms(), steps }
             }
             false => Times::default(),
