@@ -159,7 +159,7 @@ pub struct Place {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<Attempt>,
     /// When its steps were executed in the delivery that ended, in the order in which they ended. It is empty for a single step with a
-    /// single call. If there were more than 30, those that failed or were called several times are kept.
+    /// single call. If there were more than 30, those that failed are kept first, then those in no branch or item.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub step_times: Vec<StepTimes>,
     /// How many steps are left out of `step_times`.

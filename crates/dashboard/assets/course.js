@@ -48,8 +48,8 @@ export function partsOf(place, request, now, calls, withSteps = true) {
     if (from !== undefined && to !== undefined && to >= from) parts.push({ kind, from, to, title });
   };
   // A delivery, as its steps if they are known.
-  const executed = (kind, from, to, title, steps) => {
-    const inside = withSteps ? partsOfSteps(steps, kind) : [];
+  const executed = (kind, from, to, title, { step_times: steps, unlisted_steps: unlisted }) => {
+    const inside = withSteps ? partsOfSteps(steps, unlisted, kind) : [];
     if (inside.length === 0) add(kind, from, to, title);
     inside.forEach((part) => add(part.kind, part.from, part.to, title && part === inside.at(-1) ? `${part.title}; ${title}` : part.title));
   };
@@ -73,20 +73,24 @@ export function partsOf(place, request, now, calls, withSteps = true) {
   } else if (first === undefined && isOpen(place) && !call) {
     // It may be in progress, or in the queue.
     add("open", accepted ?? request.started_ms, now, "in progress or in the queue");
-  } else if (accepted !== undefined && until !== undefined && until - accepted >= 1) {
+  } else if (accepted !== undefined && until !== undefined && until - accepted >= 1 && (attempts.length === 0 || attempts[0].began_ms !== undefined)) {
     add("queue", accepted, until, KINDS.queue);
   }
   attempts.forEach((attempt, index) => {
     const before = attempts[index - 1]?.given_up_ms;
-    const began = attempt.began_ms ?? attempt.given_up_ms;
-    add("idle", before, began, KINDS.idle);
-    executed("gave", began, attempt.given_up_ms, `given up: ${attempt.text}`, attempt.step_times);
+    if (attempt.began_ms === undefined) {
+      // Its process died, so nobody knows when it began.
+      add("open", before ?? accepted ?? attempt.given_up_ms, attempt.given_up_ms, `waiting, then in progress: ${attempt.text}`);
+      return;
+    }
+    add("idle", before, attempt.began_ms, KINDS.idle);
+    executed("gave", attempt.began_ms, attempt.given_up_ms, `given up: ${attempt.text}`, attempt);
   });
   const before = attempts.at(-1)?.given_up_ms;
   if (done !== undefined) {
     const began = last ?? place.began_ms ?? done;
     add("idle", before, began, KINDS.idle);
-    executed(status, began, done, "", place.step_times);
+    executed(status, began, done, "", place);
   } else if (attempts.length > 0 && isOpen(place)) {
     add(call?.in_flight ? "running" : "idle", before, now, call?.in_flight ? "in progress" : KINDS.idle);
   } else if (place.began_ms !== undefined && attempts.length === 0) {

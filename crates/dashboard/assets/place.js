@@ -46,7 +46,7 @@ export function insideOf(place, path, signal, shown) {
     const parts = partsOf(of, request, request.ended_ms ?? Date.now(), seen.calls, false);
     reason.hidden = !of.reason;
     setText(reason, of.reason ? inWords(of.reason) : "");
-    setText(facts, told(of, request, call).join(" "));
+    setText(facts, told(of, request, call, seen.isGivenUp).join(" "));
     bringCalled(of);
     course.hidden = parts.length < 2;
     putIfNew(course, parts.map(partInWords), () => parts.map((part) => h("li", {}, partInWords(part))));
@@ -166,7 +166,7 @@ function calledRequests(element, signal) {
 }
 
 /** What there is to say about a place, in sentences. */
-function told(place, request, call) {
+function told(place, request, call, isGivenUp) {
   const sentences = [`Place ${place.place}, phase ${place.phase}.`];
   if (place.began_ms !== undefined) sentences.push(`Began at ${exact(place.began_ms)}.`);
   if (place.done_ms !== undefined) sentences.push(`Ended at ${exact(place.done_ms)}.`);
@@ -182,7 +182,7 @@ function told(place, request, call) {
       : "It is not needed any more, because what came after it was decided; it may never have begun.");
   }
   if (place.status === "replied") sentences.push("A failure handler replied for the request, which ended with this.");
-  if (place.status === "retrying") sentences.push("Its last delivery was given up. The queue delivers it again.");
+  if (place.status === "retrying") sentences.push(`Its last delivery was given up. The queue ${isGivenUp ? "has given it up too; it is a dead letter" : "delivers it again"}.`);
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
   for (const { generation, status, done_ms: ended, reason } of place.earlier ?? []) {
     sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);

@@ -28,9 +28,14 @@ function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed,
   return earlier > 0 ? [before, ...parts] : parts;
 }
 
-/** The parts of the bar of a delivery, or none if its steps are not known. Those in branches and items are one part, because they overlap. */
-export function partsOfSteps(steps = [], kind) {
-  const [done, failed] = [kind === "gave" ? "gave" : "done", ["done", "recovered"].includes(kind) ? "again" : kind];
+/**
+ * The parts of the bar of a delivery, or none if its steps do not tell all of it: some are not listed, or it failed after them. Those in branches and
+ * items are one part, because they overlap.
+ */
+export function partsOfSteps(steps = [], unlisted = 0, kind) {
+  const isGood = ["done", "recovered"].includes(kind);
+  if (unlisted > 0 || (!isGood && kind !== "gave" && !steps.some((step) => step.failed))) return [];
+  const [done, failed] = [kind === "gave" ? "gave" : "done", isGood ? "again" : kind];
   const inside = steps.filter(({ branch }) => branch !== undefined);
   const parts = steps.filter(({ branch }) => branch === undefined).flatMap((step) => partsOfStep(step, done, failed));
   if (inside.length > 0) {
@@ -42,9 +47,10 @@ export function partsOfSteps(steps = [], kind) {
 }
 
 /** How often functions were called, if one was called more than once. */
-export function callsOf(steps = []) {
+export function callsOf({ step_times: steps = [], unlisted_steps: unlisted = 0 }) {
   const numbers = steps.map(({ calls = [], earlier_calls: earlier = 0 }) => calls.length + earlier);
-  return numbers.some((number) => number > 1) ? counted(numbers.reduce((sum, number) => sum + number, 0), "call") : "";
+  if (!numbers.some((number) => number > 1)) return "";
+  return `${unlisted > 0 ? "at least " : ""}${counted(numbers.reduce((sum, number) => sum + number, 0), "call")}`;
 }
 
 /** The deliveries of a place that tell their steps, the last one first. */
@@ -84,7 +90,7 @@ function delivery({ steps, unlisted = 0, from, to, isGivenUp }) {
   return h("div", {},
     h("h3", {}, isGivenUp ? `Steps of the delivery that was given up at ${exact(to)}` : "Steps"),
     h("ol", { class: "steps" }, inOrder.map((step) => row(step, scale, isGivenUp))),
-    unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed or were called several times are kept.`) : null);
+    unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed are kept first, then those in no branch or item.`) : null);
 }
 
 /** A step: what it is, what came of its calls, and when they were. */

@@ -36,6 +36,11 @@ export function timeline(opened, choose, insideOf) {
     const from = Math.min(request.started_ms, ...parts.map((part) => part.from));
     const to = Math.max(now, from + 1, ...parts.map((part) => part.to));
     const busy = parts.filter((part) => !["queue", "slot", "idle", "open"].includes(part.kind)).map((part) => [part.from, part.to]);
+    // Waiting for another call is part of a delivery, and may be as long as what is executed.
+    for (const { given_up: attempts = [], last_began_ms: began, done_ms: done } of places) {
+      busy.push(...attempts.filter(({ began_ms: from }) => from !== undefined).map(({ began_ms: from, given_up_ms: end }) => [from, end]));
+      if (began !== undefined && done !== undefined) busy.push([began, done]);
+    }
     busy.push(...request.places.map((place) => whileMembers(place, request, now)).filter((span) => span !== null));
     const [scale, cuts] = scaleOf(from, to, busy, WIDTH);
     keyed(rows, places, (place) => place.place, (place) => make(place, opened, choose, insideOf), (row, place) => {
@@ -47,7 +52,7 @@ export function timeline(opened, choose, insideOf) {
       kinds.map((kind) => h("span", { class: "kind" }, s("svg", { class: "bar-of", viewBox: "0 0 24 14", width: 24, "aria-hidden": "true" },
         draw({ kind }, 0, 24)), KINDS[kind])),
       cuts.length > 0 ? h("span", { class: "kind" }, s("svg", { class: "bar-of", viewBox: "0 0 8 14", width: 8, "aria-hidden": "true" },
-        s("rect", { class: "cut", x: 2, y: 0, width: 4, height: 14 })), `cut short, because nothing was executed: ${duration(left)}`) : null,
+        s("rect", { class: "cut", x: 2, y: 0, width: 4, height: 14 })), `cut short, because nothing is known to have been executed: ${duration(left)}`) : null,
     ]);
     key.hidden = key.childNodes.length === 0;
     const hidden = listed.length - begun.length;
@@ -127,7 +132,7 @@ function make(place, opened, choose, insideOf) {
     putIfNew(picture, [drawn, cuts.map((cut) => Math.round((cut.at + cut.end) / 2))], () => [
       drawn.map(([kind, title, x, width]) => draw({ kind, title }, x, width)),
       cuts.map((cut) => s("rect", { class: "cut", x: (cut.at + cut.end) / 2 - 2, y: 0, width: 4, height: 14 },
-        s("title", {}, `nothing was executed for ${duration(cut.to - cut.from)}`))),
+        s("title", {}, `nothing is known to have been executed for ${duration(cut.to - cut.from)}`))),
     ]);
     const began = of.last_began_ms ?? of.began_ms;
     setText(length, [
@@ -135,7 +140,7 @@ function make(place, opened, choose, insideOf) {
       began === undefined && isOpen(of) && seen.call?.in_flight ? duration(now - seen.call.accepted_ms) : "",
       of.members ? `${count(of.members.all)}: ${membersInWords(of.members)}` : "",
       of.attempts > 1 ? counted(of.attempts, "attempt") : "",
-      callsOf(of.step_times),
+      callsOf(of),
       of.earlier?.length > 0 ? counted(of.earlier.length + 1, "generation") : "",
     ].filter(Boolean).join(" · "));
     fill();

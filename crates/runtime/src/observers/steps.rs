@@ -51,6 +51,8 @@ pub(super) struct StepWatch<'a> {
     log: &'a RequestLog,
     step: StepTimes,
     call_began_ms: u64,
+    is_calling: bool,
+    has_ended: bool,
 }
 
 impl<'a> StepWatch<'a> {
@@ -63,17 +65,32 @@ impl<'a> StepWatch<'a> {
             began_ms,
             ..StepTimes::default()
         };
-        Box::new(StepWatch { clock, log, step, call_began_ms: began_ms })
+        Box::new(StepWatch { clock, log, step, call_began_ms: began_ms, is_calling: false, has_ended: false })
     }
 
     fn called(&mut self, status: Option<u16>, reason: &str) {
+        self.is_calling = false;
         let reason = masked_text(reason, &self.log.secrets()).chars().take(REASON).collect();
         self.step.add(CallTimes { began_ms: self.call_began_ms, done_ms: now_ms(), status, reason });
     }
 
-    fn ended(mut self, failed: bool) {
+    fn ended(&mut self, failed: bool) {
+        self.has_ended = true;
         (self.step.done_ms, self.step.failed) = (now_ms(), failed);
-        self.clock.add(self.step);
+        self.clock.add(std::mem::take(&mut self.step));
+    }
+}
+
+/// A step that is dropped before it has ended was cancelled, for example because another item has failed.
+impl Drop for StepWatch<'_> {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        if self.is_calling {
+            self.called(None, "it was cancelled");
+        }
+        self.ended(true);
     }
 }
 
@@ -83,7 +100,7 @@ pub(super) fn watch_step(watch: &mut Option<Box<StepWatch<'_>>>, event: &Event<'
     match event {
         Event::CallBegun => {
             if let Some(watch) = watch {
-                watch.call_began_ms = now_ms();
+                (watch.call_began_ms, watch.is_calling) = (now_ms(), true);
             }
         }
         Event::Attempted { answer, .. } => {
@@ -95,7 +112,7 @@ pub(super) fn watch_step(watch: &mut Option<Box<StepWatch<'_>>>, event: &Event<'
             }
         }
         Event::StepDone { .. } | Event::StepFailed { .. } | Event::StepInterrupted { .. } => {
-            if let Some(watch) = watch.take() {
+            if let Some(mut watch) = watch.take() {
                 watch.ended(!matches!(event, Event::StepDone { .. }));
             }
         }

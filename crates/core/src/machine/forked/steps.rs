@@ -14,7 +14,8 @@ const STEPS: usize = 30;
 /// All times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Steps {
-    /// The steps, in the order in which they ended. If there were too many, those that were called several times or failed are kept.
+    /// The steps, in the order in which they ended. If there were too many, those that failed are kept first, then those in no branch or item, then those that were called several
+    /// times.
     pub listed: Vec<StepTimes>,
     /// How many others there were.
     #[serde(default, skip_serializing_if = "is_unset")]
@@ -75,9 +76,15 @@ impl StepTimes {
         self.calls.push(call);
     }
 
-    /// Whether it is kept when there are too many steps.
-    fn stands_out(&self) -> bool {
-        self.failed || self.calls.len() > 1
+    /// How much it is needed when there are too many steps: most if it failed, less if it is in no branch or item, and still less if it
+    /// was called several times.
+    fn weight(&self) -> u8 {
+        match (self.failed, self.branch.is_empty(), self.calls.len()) {
+            (true, ..) => 3,
+            (false, true, _) => 2,
+            (false, false, 2..) => 1,
+            (false, false, _) => 0,
+        }
     }
 }
 
@@ -86,9 +93,10 @@ impl Steps {
     pub fn add(&mut self, step: StepTimes) {
         if self.listed.len() == STEPS {
             self.unlisted = self.unlisted.saturating_add(1);
-            let ordinary = self.listed.iter().rposition(|step| !step.stands_out());
-            match ordinary.filter(|_| step.stands_out()) {
-                Some(ordinary) => self.listed.remove(ordinary),
+            let lightest =
+                self.listed.iter().enumerate().min_by_key(|(at, step)| (step.weight(), std::cmp::Reverse(*at)));
+            match lightest.filter(|(_, lightest)| lightest.weight() < step.weight()) {
+                Some((lightest, _)) => self.listed.remove(lightest),
                 None => return,
             };
         }
@@ -121,13 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn among_many_steps_those_that_stand_out_are_kept() {
+    fn among_many_steps_those_that_are_needed_most_are_kept() {
+        let item = |number| StepTimes { branch: format!("item-{number}"), ..step(number) };
+        let repeated = |number| StepTimes { calls: vec![CallTimes::default(); 2], ..item(number) };
         let mut steps = Steps::default();
-        for number in 1..=100 {
-            steps.add(StepTimes { failed: number % 10 == 0, ..step(number) });
-        }
-        let failed: Vec<usize> = steps.listed.iter().filter(|step| step.failed).map(|step| step.step).collect();
-        assert_eq!((failed, steps.listed.len(), steps.unlisted), ((10..=100).step_by(10).collect(), STEPS, 70));
+        steps.add(step(1));
+        (2..=60).for_each(|number| steps.add(repeated(number)));
+        (61..=99).for_each(|number| steps.add(item(number)));
+        let listed = |steps: &Steps| steps.listed.iter().map(|step| step.step).collect::<Vec<_>>();
+        assert_eq!((listed(&steps), steps.unlisted), ((1..=30).collect(), 69));
+        steps.add(StepTimes { failed: true, ..item(100) });
+        steps.add(step(101));
+        assert_eq!((listed(&steps), steps.unlisted), ((1..=28).chain([100, 101]).collect(), 71));
+        // Those that failed first are kept.
+        (102..=200).for_each(|number| steps.add(StepTimes { failed: true, ..item(number) }));
+        assert_eq!((listed(&steps), steps.unlisted), ((100..=100).chain(102..=130).collect(), 170));
     }
 
     #[test]
