@@ -52,8 +52,8 @@ pub struct FlowRequest {
     /// The id of its trace, in hexadecimal digits; absent if it is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// Its places, in the order in which they began. Of the items of a for-each, only the first 20 that failed and up to 20 that are
-    /// in progress are listed. All are counted in [`members`](Place::members), and [`ITEMS`](crate::paths::ITEMS) lists them.
+    /// Its places, in the order in which they began. Of the items of a for-each with more than 20, or inside an item, only the first 20
+    /// that failed and up to 20 that are in progress are listed. All are counted in [`members`](Place::members), and [`ITEMS`](crate::paths::ITEMS) lists them.
     pub places: Vec<Place>,
     /// The places ahead of it that have not begun, in the order of the flow: those of which it is known that they follow. Those in
     /// items of a for-each and in branches of a choice are not listed. Empty once the request has ended.

@@ -17,6 +17,9 @@ use super::tried::Tried;
 /// How many failed items of a for-each are described. The others are only counted.
 pub const FAILED: usize = 20;
 
+/// All items of a for-each with at most so many are described, also those that have ended.
+pub(super) const FEW: u32 = 20;
+
 /// What has become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +30,8 @@ pub struct Progress {
     pub end: Option<End>,
     /// Why it cannot go on, if it has not ended.
     pub parked: Option<Parked>,
-    /// The phases that have begun or are about to, in the order in which they follow each other. Of the items of a for-each that
-    /// have ended, only the first [`FAILED`] that failed are here.
+    /// The phases that have begun or are about to, in the order in which they follow each other. Of the items of a for-each
+    /// with more than 20, or inside an item, that have ended, only the first [`FAILED`] that failed are here.
     pub places: Vec<PlaceProgress>,
     /// The tokens that make the request go on if they are posted. Some of them may be in a queue or in progress; if these are
     /// posted again, what they execute is executed twice, but its result is recorded once.

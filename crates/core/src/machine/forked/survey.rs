@@ -22,7 +22,7 @@ use super::labels::decode_labels;
 use super::message::Message;
 use super::parked::Parked;
 use super::proceed::Walk;
-use super::progress::{End, FAILED, PlaceProgress, Progress, Standing, progress};
+use super::progress::{End, FAILED, FEW, PlaceProgress, Progress, Standing, progress};
 use super::record::{Over, Record, decode};
 use super::tally::Tally;
 use super::times::Times;
@@ -352,10 +352,13 @@ impl<'a> Surveyor<'a> {
             let record = self.decoded(key, record, Record::decode);
             self.moved(&record.map(|record| record.times).unwrap_or_default(), 0);
         }
-        // The items of a for-each that have ended are only counted, except for some that failed.
+        // Inside an item, each item of the outer list would have as many of them.
+        let is_few = terms.members <= FEW && !fork.forks().any(|outer| walk.plan.begins_items(&outer));
+        let shows_all = is_graph || is_few;
+        // The items of a longer list that have ended are only counted, except for some that failed.
         let failed = begun
             .iter()
-            .filter(|(member, _)| !is_graph && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
+            .filter(|(member, _)| !shows_all && entered.get(member).is_some_and(|ended| *ended != Ended::Done));
         for (member, seen) in failed.take(FAILED).copied().collect::<Vec<_>>() {
             let message = self.labelled(begin(member, seen));
             self.visit(message, false);
@@ -366,7 +369,7 @@ impl<'a> Surveyor<'a> {
             let has_entered = entered.contains_key(&member);
             if self.seen.needs.len() >= self.room {
                 late.extend((!has_entered).then_some(None));
-            } else if !has_entered || is_graph {
+            } else if !has_entered || shows_all {
                 let message = self.labelled(begin(member, seen));
                 let ended = self.visit(message, is_wanted && !has_entered);
                 if !has_entered {

@@ -298,3 +298,22 @@ async fn ten_thousand_items_are_found_and_the_status_stays_small() {
     );
     kit.lose_queue();
 }
+
+/// Of a short list, all items are listed. A longer one would make the status long, so those that have ended well are counted.
+#[tokio::test]
+async fn the_items_of_a_short_list_are_listed_when_they_have_ended() {
+    let each = ForEach::new(Flow::builder().apply("one")).complete(Complete::Settled);
+    let kit = remembering(Flow::builder().state(Memory::new()).for_each(each).apply("two"));
+    let fails = Fake::with(|call| Reply::new(call.text()).status(if call.text() == "7" { 400 } else { 200 }));
+    let kit = kit.function("one", fails).start().await;
+    for (items, listed) in [(20, 20), (21, 1)] {
+        let id = items.to_string();
+        start(&kit, &id, json!((1..=items).collect::<Vec<_>>()).to_string()).await;
+        let told: Value = waited(&kit, &format!("/_/requests/{id}")).await.json();
+        let of_items = told["places"].as_array().unwrap().iter().filter(|place| place["path"] != json!([]));
+        let statuses: Vec<_> = of_items.map(|place| place["status"].as_str().unwrap()).collect();
+        let failed = statuses.iter().filter(|status| **status == "failed").count();
+        assert_eq!((statuses.len(), failed), (listed, 1), "{told}");
+        assert_eq!(told["places"][0]["members"]["done"], json!(items - 1), "{told}");
+    }
+}
