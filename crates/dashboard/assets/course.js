@@ -45,7 +45,10 @@ export function partsOf(place, request, now, calls, withSteps = true) {
   const call = callOf(place, calls);
   const led = ledAt(place, request);
   const add = (kind, from, to, title) => {
-    if (from !== undefined && to !== undefined && to >= from) parts.push({ kind, from, to, title });
+    if (from === undefined || to === undefined || to < from) return;
+    const last = parts.at(-1);
+    if (last && last.kind === kind && last.title === title && last.to === from && kind === "queue") last.to = to;
+    else parts.push({ kind, from, to, title });
   };
   // A delivery, as its steps if they are known.
   const executed = (kind, from, to, title, { step_times: steps, unlisted_steps: unlisted }) => {

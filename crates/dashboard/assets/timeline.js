@@ -91,6 +91,8 @@ function draw({ kind, title }, x, width) {
   return s("rect", { class: `at-${kind}`, x, y: shape[0], width, height: shape[1], rx: shape[1] > 5 ? 2 : 0 }, title ? s("title", {}, title) : null);
 }
 
+const withoutGeneration = (place) => place.split("@")[0];
+
 function make(place, opened, choose, insideOf) {
   const status = chip(place.status);
   const length = h("span", { class: "quiet length" });
@@ -113,6 +115,12 @@ function make(place, opened, choose, insideOf) {
     }
     bringInside(latest.of, latest.seen);
   };
+  // After a redrive, the place has the number of another generation.
+  const before = [...opened].find((one) => one !== place.place && withoutGeneration(one) === withoutGeneration(place.place));
+  if (before !== undefined) {
+    choose(null, before);
+    choose(place.place, place.place);
+  }
   details.open = opened.has(place.place) || [...opened].some((one) => isInMemberOf(one, place.place));
   details.addEventListener("toggle", () => {
     choose(details.open ? place.place : null, place.place);

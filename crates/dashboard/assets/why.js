@@ -70,6 +70,9 @@ function about(place, request, queue, now) {
     return [`${name} does not go on: the queue gave it up after ${counted(letter.attempts, "attempt")}${why}. It is `,
       { letter: letter.id, text: "a dead letter" }, "; put it back into the queue to go on."];
   }
+  if (place.status === "retrying" && place.call_id !== undefined && queue?.isWhole) {
+    return [`The last delivery of ${name} was given up${why}, and the queue of this gateway has it no more.`];
+  }
   if (place.status === "retrying") return [`${name} will be delivered again. The last delivery was given up${why}.`];
   return [`${name} is in progress, or waits in the queue.`];
 }
