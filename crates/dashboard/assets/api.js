@@ -21,6 +21,15 @@ export const awayWords = (error) => (error instanceof Away ? `${error.message[0]
 /** What to say about an error. */
 export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
 
+/** The same as a sentence of its own. Refusals end with a full stop, or without. */
+export function sentence(error) {
+  const text = told(error);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** Whether the answer would be the same if it were asked for again soon. */
+export const isForGood = (error) => error instanceof Refused && error.status < 500 && error.status !== 429;
+
 // `faasflow ui` answers 502 with one of these codes if no gateway answers, or none that it can use.
 const NOT_REACHED = ["FF0901", "FF0902", "FF0903", "FF0904"];
 // It answers with this code if the gateway does not have what a page asks for.

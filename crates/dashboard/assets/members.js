@@ -108,9 +108,9 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
       pinned = await pins(found);
     } catch (error) {
       if (error.name === "AbortError" || asked !== mine) return;
-      setText(note, api.told(error));
+      setText(note, api.sentence(error));
       // Unless it is refused for good, it is asked for again with the next look at the request.
-      if (api.isAway(error) || error.status === 429 || error.status >= 500) known = null;
+      if (!api.isForGood(error)) known = null;
       return;
     }
     if (asked !== mine) return;
@@ -176,7 +176,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         inside.bring(of, latest.seen);
       } catch (error) {
         if (error.name === "AbortError" || seen !== key) return;
-        put(inside, h("p", { class: "quiet" }, api.told(error)));
+        put(inside, h("p", { class: "quiet" }, api.sentence(error)));
         seen = null;
         inside.of = undefined;
       }

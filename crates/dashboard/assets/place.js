@@ -74,7 +74,7 @@ export function insideOf(place, path, signal, shown) {
       if ((answer.headers.get("Content-Type") ?? "") === MEMBERS) setText(heading, "What is joined");
       put(body, await answered(answer), h("p", {}, h("a", { href: target, download: `${what}-${place.place.replaceAll("/", "-")}` }, "Download it")));
     }).catch((error) => {
-      if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, `${api.told(error)}${api.isAway(error) ? "" : "."}`));
+      if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, api.sentence(error)));
     });
     return h("section", { "aria-label": title }, heading, above, body);
   };

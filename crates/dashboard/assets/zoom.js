@@ -92,6 +92,11 @@ export function zoomable(signal) {
     brought = [frame.scrollLeft, frame.scrollTop];
   }
 
+  /** Shows why there is no picture. */
+  function fail(text) {
+    put(frame, h("p", { class: "quiet" }, text));
+  }
+
   let noted;
   frame.addEventListener("scroll", () => {
     // This is what `bringIntoView` has done.
@@ -110,5 +115,5 @@ export function zoomable(signal) {
   resized.observe(frame);
   signal.addEventListener("abort", () => { resized.disconnect(); clearTimeout(noted); }, { once: true });
 
-  return { element, frame, show, bringIntoView };
+  return { element, show, fail, bringIntoView };
 }

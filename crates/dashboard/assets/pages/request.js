@@ -88,7 +88,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     picture.show(element);
     colour = colours;
     if (latest) showPicture(latest);
-  }, (error) => { if (error.name !== "AbortError") put(picture.frame, h("p", { class: "quiet" }, error.message)); });
+  }, (error) => { if (error.name !== "AbortError") picture.fail(api.sentence(error)); });
 
   let calmUntil = 0;
   let askedLog = -Infinity;
@@ -266,7 +266,7 @@ export function page(main, { words: [flow, id], signal, go }) {
       put(result, await payload(shown, signal),
         h("p", {}, h("a", { href: shown, download: `${id}-result` }, "Download it")));
     } catch (error) {
-      if (error.name !== "AbortError") put(result, h("p", { class: "quiet" }, error.message));
+      if (error.name !== "AbortError") put(result, h("p", { class: "quiet" }, api.sentence(error)));
     }
   }
 
@@ -321,7 +321,7 @@ export function page(main, { words: [flow, id], signal, go }) {
         sent.file === undefined ? null : h("p", { class: "quiet" }, isHidden ? `Put the body into the file ${id}-input.`
           : `The body is large or cannot be typed: download the input of the first place as ${id}-input.`));
     } catch (error) {
-      if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.told(error)));
+      if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
   }
 
@@ -346,7 +346,7 @@ export function page(main, { words: [flow, id], signal, go }) {
       put(done);
       say(said);
     } catch (error) {
-      put(done, h("p", { class: "bad" }, api.told(error)));
+      put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
     isActing = false;
     again();

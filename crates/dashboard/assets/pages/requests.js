@@ -231,7 +231,7 @@ export function page(main, { signal }) {
     try {
       if (await work()) chosen.clear();
     } catch (error) {
-      if (!signal.aborted) put(progress, h("p", { class: "bad" }, `${api.told(error)}`));
+      if (!signal.aborted) put(progress, h("p", { class: "bad" }, api.sentence(error)));
     }
     isChanging = false;
     if (signal.aborted) return;
