@@ -12,7 +12,7 @@ import { headOf, requestHead, SECRET, sendable } from "../heads.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
-import { payload } from "../payload.js";
+import { payload, readUpTo } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
 import { letterOf, whyNot } from "../why.js";
@@ -353,12 +353,12 @@ export function page(main, { words: [flow, id], signal, go }) {
   }
 }
 
-/** A body as text, if somebody could type it into a shell; otherwise `null`. */
+/** A body as text, if somebody could type it into a shell; otherwise `null`. No more is read than is needed to know that. */
 async function typed(answer) {
-  const bytes = await answer.arrayBuffer();
-  if (bytes.byteLength > TYPED) return null;
+  const { content, isCut } = await readUpTo(TYPED, answer);
+  if (isCut) return null;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
     return /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ? null : text;
   } catch {
     return null;
