@@ -96,13 +96,22 @@ const silent = new Map();
  * The JSON at a path of one of several flows. If the flow does not answer soon, that is a refusal of this flow, so that what the others
  * answer can be shown.
  */
-export async function getSoon(path, signal) {
+export const getSoon = (path, signal) => soon(path, signal, get);
+
+/** Asks in the same way only whether there is something at a path: 304 says so without sending it. A refusal is an error. */
+export const checkSoon = (path, signal) => soon(path, signal, async (path, signal) => {
+  const answer = await open(path, { signal, headers: { "If-None-Match": "*" } });
+  if (!answer.ok && answer.status !== 304) throw await refusal(answer);
+  await answer.body?.cancel();
+});
+
+async function soon(path, signal, asks) {
   const flow = path.match(/^\/system\/flows\/[^/?]+/)?.[0] ?? path;
   const silence = () => new Refused(504, "it does not answer", null);
   if (silent.get(flow) > performance.now()) throw silence();
   const late = AbortSignal.timeout(PATIENCE);
   try {
-    const answer = await get(path, signal ? AbortSignal.any([signal, late]) : late);
+    const answer = await asks(path, signal ? AbortSignal.any([signal, late]) : late);
     silent.delete(flow);
     return answer;
   } catch (error) {
