@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::asked;
 use super::browser::Tab;
 use super::checks::Visit;
 use crate::suite::expect;
@@ -78,6 +79,8 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     tab.until("the next page is listed", &format!("{ROWS}.length === 101")).await?;
     tab.reload().await?;
     tab.until("two pages are listed after loading", &format!("{ROWS}.length === 101")).await?;
+
+    asked::places(tab, visit).await?;
 
     // The volume of a page that is only watched.
     visit.go("/ui/flows/sift/requests/sift-1").await?;
