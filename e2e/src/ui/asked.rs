@@ -62,8 +62,8 @@ pub(super) async fn called(visit: &Visit) -> Result<(), String> {
     })
 }
 
-/// The items that the URL names are asked for four at a time, and one that cannot be told now is asked for again. The request has 10,000
-/// items.
+/// The items that the URL names are asked for four at a time, and one that cannot be told now is asked for again, although nothing happens
+/// any more: the request, which has 10,000 items, was stopped.
 pub(super) async fn places(tab: &Tab, visit: &Visit) -> Result<(), String> {
     // No answer comes before four were asked for, and one of them is a refusal. Later, the page asks for what is open in the list.
     let script = "const own = window.fetch; window.places = { asked: 0, at_once: 0, refused: 0 }; let enough; \

@@ -80,8 +80,6 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     tab.reload().await?;
     tab.until("two pages are listed after loading", &format!("{ROWS}.length === 101")).await?;
 
-    asked::places(tab, visit).await?;
-
     // The volume of a page that is only watched.
     visit.go("/ui/flows/sift/requests/sift-1").await?;
     tab.until("one place counts them", "document.querySelector('.timeline')?.innerText.includes('10,000: 30 done, ')")
@@ -97,7 +95,8 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     stand.post("/system/flows/sift/requests/sift-1/stop", &[], b"").await?.expect(200)?;
     stand.file("sifting", false)?;
     tab.until("they are stopped", r"/\d failed, [\d,]+ stopped/.test(document.querySelector('.timeline').innerText)")
-        .await
+        .await?;
+    asked::places(tab, visit).await
 }
 
 /// Whether the first of the listed items have this status.
