@@ -1,6 +1,7 @@
 //! The dashboard in a browser: each page with real flows, in light and dark colours, wide and narrow.
 
 mod again;
+mod asked;
 mod attempts;
 mod browser;
 mod calling;

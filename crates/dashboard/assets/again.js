@@ -11,7 +11,6 @@ const MOST_TEXT = 20_000;
 /** How many of the requests that repeat one are listed. */
 const LISTED = 5;
 
-
 /** Asks how to run a request again. Resolves to "same", "edited" or "". */
 function choose() {
   return new Promise((done) => {
@@ -59,9 +58,9 @@ export function again(flow, id, done, go, signal) {
     } catch (error) {
       if (error.name === "AbortError") return;
       // After a refusal for good, nothing has begun. Otherwise it may have.
-      if (!api.isAway(error) && error.status < 500 && error.status !== 429) unanswered = null;
+      if (api.isForGood(error)) unanswered = null;
       put(done, h("p", { class: "bad" }, error.status === 404 && error.code === null
-        ? "This flow was built with a version of Faasflow that cannot run requests again." : api.told(error)));
+        ? "This flow was built with a version of Faasflow that cannot run requests again." : api.sentence(error)));
     } finally {
       isAsking = false;
     }
@@ -158,7 +157,7 @@ export function editing(flow, id, fill, signal) {
       put(note, "This runs ", link(requestPage(flow, id), id), " again with an edited input. ", words.join(" "));
     } catch (error) {
       if (error.name === "AbortError") return;
-      put(note, "This runs ", link(requestPage(flow, id), id), ` again with an edited input. The input cannot be shown: ${api.told(error)}.`);
+      put(note, "This runs ", link(requestPage(flow, id), id), ` again with an edited input. The input cannot be shown: ${api.sentence(error)}`);
     }
     note.closest("details")?.scrollIntoView({ block: "start" });
   })();

@@ -21,6 +21,15 @@ export const awayWords = (error) => (error instanceof Away ? `${error.message[0]
 /** What to say about an error. */
 export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
 
+/** The same as a sentence of its own. Refusals end with a full stop, or without. */
+export function sentence(error) {
+  const text = told(error);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** Whether the answer would be the same if it were asked for again soon. */
+export const isForGood = (error) => error instanceof Refused && error.status < 500 && error.status !== 429;
+
 // `faasflow ui` answers 502 with one of these codes if no gateway answers, or none that it can use.
 const NOT_REACHED = ["FF0901", "FF0902", "FF0903", "FF0904"];
 // It answers with this code if the gateway does not have what a page asks for.
@@ -87,13 +96,22 @@ const silent = new Map();
  * The JSON at a path of one of several flows. If the flow does not answer soon, that is a refusal of this flow, so that what the others
  * answer can be shown.
  */
-export async function getSoon(path, signal) {
+export const getSoon = (path, signal) => soon(path, signal, get);
+
+/** Asks in the same way only whether there is something at a path: 304 says so without sending it. A refusal is an error. */
+export const checkSoon = (path, signal) => soon(path, signal, async (path, signal) => {
+  const answer = await open(path, { signal, headers: { "If-None-Match": "*" } });
+  if (!answer.ok && answer.status !== 304) throw await refusal(answer);
+  await answer.body?.cancel();
+});
+
+async function soon(path, signal, asks) {
   const flow = path.match(/^\/system\/flows\/[^/?]+/)?.[0] ?? path;
   const silence = () => new Refused(504, "it does not answer", null);
   if (silent.get(flow) > performance.now()) throw silence();
   const late = AbortSignal.timeout(PATIENCE);
   try {
-    const answer = await get(path, signal ? AbortSignal.any([signal, late]) : late);
+    const answer = await asks(path, signal ? AbortSignal.any([signal, late]) : late);
     silent.delete(flow);
     return answer;
   } catch (error) {

@@ -77,7 +77,7 @@ async function patiently(act, signal, waits) {
       if (signal.aborted) throw error;
       const isAway = api.isAway(error);
       if (!isAway && !(isBusy(error) && ++busy < ATTEMPTS)) throw error;
-      waits?.(api.told(error));
+      waits?.(api.sentence(error));
       await sleep(Math.min(10_000, 500 * 2 ** Math.min(attempt, 5)), signal);
       if (signal.aborted) throw error;
     }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { look, time } from "./format.js";
-import { SINCE, timeOf } from "./range.js";
+import { fromInWords, timeOf, untilInWords } from "./range.js";
 
 /** The filters of the list, as they are in the URL. */
 export const FILTERS = ["flow", "status", "since", "until", "at", "retrying", "idle", "reason", "search"];
@@ -25,13 +25,11 @@ function queryOf(filters) {
   return Object.fromEntries(FILTERS.filter((name) => name !== "flow" && filters[name]).map((name) => [name, filters[name]]));
 }
 
-/** When requests with these filters began, in words. */
+/** When requests with these filters began, in words: two times together, and any other bounds one by one. */
 function began({ since, until }) {
-  const [from, to] = [since, until].map((text) => (timeOf(text) === null ? null : time(timeOf(text))));
-  if (from !== null && to !== null) return `began between ${from} and ${to}`;
-  if (from !== null) return `began at ${from} or later`;
-  if (since && to === null) return `began ${named(SINCE.find(([value]) => value === since) ?? [null, `In the last ${since}`])}`;
-  return to !== null ? `began before ${to}` : "";
+  const [from, to] = [timeOf(since), timeOf(until)];
+  if (from !== null && to !== null) return [`began between ${time(from)} and ${time(to)}`];
+  return [since && `began ${fromInWords(since)}`, until && `began ${untilInWords(until)}`];
 }
 
 const named = ([, name]) => name[0].toLowerCase() + name.slice(1);
@@ -42,7 +40,7 @@ export function inWords(filters) {
   const of = (options, name) => named(options.find(([value]) => value === filters[name]) ?? [null, filters[name]]);
   const words = [
     filters.status && `have the status “${look(filters.status)[1]}”`,
-    began(filters),
+    ...began(filters),
     filters.at && `are at a place with ${text("at")}`,
     filters.retrying && "are being retried",
     filters.idle && `have ${of(IDLE, "idle")}`,

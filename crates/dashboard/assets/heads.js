@@ -31,7 +31,7 @@ function asked(title, path, show, signal) {
     } catch (error) {
       if (error.name === "AbortError") return;
       isAsked = false;
-      put(inside, h("p", { class: "quiet" }, `${api.told(error)}${api.isAway(error) ? "" : "."}`));
+      put(inside, h("p", { class: "quiet" }, api.sentence(error)));
     }
   });
   return fold;

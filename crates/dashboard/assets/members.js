@@ -11,6 +11,8 @@ const PAGE = 50;
 const AT_ONCE = 100;
 /** The most that are listed because the URL says so. */
 const MOST_FROM_URL = 1000;
+/** How many places in the URL are looked for at the same time. */
+const PLACES_AT_ONCE = 4;
 /** The longest text that the API searches for. */
 const LONGEST = 128;
 /** A list that changes is asked for again after this time for each answer, in milliseconds. */
@@ -57,7 +59,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   let [query, shown] = readList(fork.place);
   let items = [];
   let pinned = [];
-  /** The places in the URL that were looked for beside the list. */
+  /** The places in the URL of which it is known whether they exist. */
   const pinnedFor = new Set();
   let isMore = false;
   let latest = null;
@@ -95,6 +97,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
     askedAt = performance.now();
     const mine = asked = {};
     const found = [];
+    let beside;
     let cursor;
     try {
       do {
@@ -105,36 +108,62 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         found.push(...answer.items);
         cursor = answer.cursor;
       } while (cursor !== undefined && found.length < shown);
-      pinned = await pins(found);
+      beside = await pins(found);
     } catch (error) {
       if (error.name === "AbortError" || asked !== mine) return;
-      setText(note, api.told(error));
+      setText(note, api.sentence(error));
       // Unless it is refused for good, it is asked for again with the next look at the request.
-      if (api.isAway(error) || error.status === 429 || error.status >= 500) known = null;
+      if (!api.isForGood(error)) known = null;
       return;
     }
     if (asked !== mine) return;
+    pinned = beside;
     // An item may have changed its status between two pages.
     items = [...new Map(found.map((item) => [item.number, item])).values()];
     isMore = cursor !== undefined;
     draw();
   }
 
-  /** The items of the places in the URL that are not on the first page. */
-  async function pins(found) {
-    const items = new Map();
-    for (const place of opened) {
-      pinnedFor.add(place);
-      const number = isInMemberOf(place, fork.place) ? numberOf(place, fork.place) : NaN;
-      if (!Number.isInteger(number) || items.has(number) || found.some((item) => item.number === number)) continue;
+  /** An item with these places in the URL, as the first of them that exists. `null` if there is none, or if they cannot be asked for now. */
+  async function itemAt(number, places) {
+    for (const place of places) {
       try {
         const { place: of } = await api.get(`${path}/place?place=${encodeURIComponent(place)}`, signal);
-        items.set(number, { number, label: of.label, status: of.status, place, attempts: of.attempts, began_ms: of.began_ms, done_ms: of.done_ms, reason: of.reason?.text });
+        for (const one of places) pinnedFor.add(one);
+        return { number, label: of.label, status: of.status, place, attempts: of.attempts, began_ms: of.began_ms, done_ms: of.done_ms, reason: of.reason?.text };
       } catch (error) {
         if (error.name === "AbortError") throw error;
+        if (!api.isForGood(error)) return null;
+        pinnedFor.add(place);
       }
     }
-    return [...items.values()];
+    return null;
+  }
+
+  /**
+   * The items of the places in the URL that are not listed. Those that cannot be asked for now are looked for again with the next look
+   * at the request.
+   */
+  async function pins(found) {
+    const listed = new Set(found.map((item) => item.number));
+    const places = [...opened].filter((place) => isInMemberOf(place, fork.place) && Number.isInteger(numberOf(place, fork.place)));
+    const wanted = new Map();
+    for (const place of places) {
+      const number = numberOf(place, fork.place);
+      if (listed.has(number)) pinnedFor.add(place);
+      else wanted.set(number, [...(wanted.get(number) ?? []), place]);
+    }
+    const items = new Map();
+    const left = [...wanted];
+    const work = async () => {
+      while (left.length > 0) {
+        const [number, places] = left.shift();
+        const item = await itemAt(number, places);
+        if (item !== null) items.set(number, item);
+      }
+    };
+    await Promise.all(Array.from({ length: PLACES_AT_ONCE }, work));
+    return [...wanted.keys()].filter((number) => items.has(number)).map((number) => items.get(number));
   }
 
   function draw() {
@@ -176,7 +205,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
         inside.bring(of, latest.seen);
       } catch (error) {
         if (error.name === "AbortError" || seen !== key) return;
-        put(inside, h("p", { class: "quiet" }, api.told(error)));
+        put(inside, h("p", { class: "quiet" }, api.sentence(error)));
         seen = null;
         inside.of = undefined;
       }

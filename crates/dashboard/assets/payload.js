@@ -21,12 +21,12 @@ const PICTURES = {
   "image/webp": [[0x52, 0x49, 0x46, 0x46]],
 };
 
-/** Reads a body up to the limit. Returns its bytes, and whether there were more. */
-async function read(answer) {
+/** Reads a body up to a limit, and no further. Returns its bytes, and whether there were more. */
+export async function readUpTo(most, answer) {
   const reader = answer.body?.getReader();
   const parts = [];
   let length = 0;
-  while (reader && length <= MOST) {
+  while (reader && length <= most) {
     const { done, value } = await reader.read();
     if (done) break;
     parts.push(value);
@@ -39,7 +39,7 @@ async function read(answer) {
     all.set(part, at);
     at += part.length;
   }
-  return { content: all.subarray(0, MOST), isCut: length > MOST };
+  return { content: all.subarray(0, most), isCut: length > most };
 }
 
 function hex(content) {
@@ -155,7 +155,7 @@ const about = (type, size, isCut) =>
 /** Shows the body of an answer. */
 export async function answered(answer) {
   const type = (answer.headers.get("Content-Type") ?? "").split(";")[0].trim().toLowerCase();
-  const { content, isCut } = await read(answer);
+  const { content, isCut } = await readUpTo(MOST, answer);
   const isShort = isCut || (asText(content)?.length ?? 0) > MOST_TEXT || (asText(content) === null && content.length > MOST_HEX);
   return [
     h("p", { class: "quiet" }, about(type, content.length, isCut), isShort && !isPicture(type, content) ? "; only the beginning is shown" : null),

@@ -14,9 +14,9 @@ import { stepsOf } from "./steps.js";
 const LINES = 100;
 /** How often lines are asked for while there may be more, in milliseconds, and how long after the end of a place lines may still come. */
 const EVERY = 2000;
-/** How often a place in progress is looked at for requests of other flows that it has called, in milliseconds. */
-const CALLED_EVERY = 5000;
 const LAST_LINES = 15_000;
+/** How often the requests of other flows that a place may have called are looked for at most, in milliseconds. */
+const CALLED_EVERY = 5000;
 /** The content type of what is joined. */
 const MEMBERS = "application/vnd.faasflow.members+json";
 
@@ -74,7 +74,7 @@ export function insideOf(place, path, signal, shown) {
       if ((answer.headers.get("Content-Type") ?? "") === MEMBERS) setText(heading, "What is joined");
       put(body, await answered(answer), h("p", {}, h("a", { href: target, download: `${what}-${place.place.replaceAll("/", "-")}` }, "Download it")));
     }).catch((error) => {
-      if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, `${api.told(error)}${api.isAway(error) ? "" : "."}`));
+      if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, api.sentence(error)));
     });
     return h("section", { "aria-label": title }, heading, above, body);
   };
@@ -141,19 +141,24 @@ function placeLog(place, element, signal) {
 function calledRequests(element, signal) {
   const found = new Set();
   let askedAt = -Infinity;
+  /** In which state of the place all of them were asked for. Nothing, if it is not known of some whether they exist. */
   let askedFor = "";
   return async (of) => {
     const missing = (of.called ?? []).filter(({ request }) => !found.has(request));
     const state = JSON.stringify([of.status, of.attempts, of.done_ms]);
-    const isDue = state !== askedFor || (isOpen(of) && performance.now() - askedAt > CALLED_EVERY);
+    const isDue = (state !== askedFor || isOpen(of)) && performance.now() - askedAt > CALLED_EVERY;
     if (missing.length === 0 || !isDue) return;
     [askedAt, askedFor] = [performance.now(), state];
     try {
       const flows = await api.get("/system/flows", signal);
       await Promise.all(missing.filter((one) => flows.includes(one.function)).map(async ({ function: flow, request }) => {
-        await api.getSoon(api.requestPath(flow, request), signal);
-        found.add(request);
-      }).map((asking) => asking.catch((error) => { if (!(error instanceof api.Refused)) throw error; })));
+        try {
+          await api.checkSoon(api.requestPath(flow, request), signal);
+          found.add(request);
+        } catch (error) {
+          if (!api.isForGood(error)) askedFor = "";
+        }
+      }));
     } catch {
       // The page says that the gateway is away. They are asked for again.
       askedFor = "";

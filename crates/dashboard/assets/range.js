@@ -1,12 +1,28 @@
 // The choice of when requests began: in a time until now, or between two times.
 
 import { h, setText } from "./dom.js";
+import { time } from "./format.js";
 
-export const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
+const SINCE = [["", "At any time"], ["15m", "In the last 15 minutes"], ["1h", "In the last hour"], ["24h", "In the last 24 hours"], ["168h", "In the last 7 days"]];
 const BETWEEN = "between";
+/** The last time that a field can show, in every time zone. No request begins after it. */
+const LAST = Date.UTC(9999, 11, 30);
 
-/** A time in milliseconds, as a filter has it; `null` if it is another text. */
-export const timeOf = (text) => (/^\d{1,15}$/.test(text) ? Number(text) : null);
+/** A time in milliseconds, as a filter may have it; `null` if it is another text, such as a duration. */
+export const timeOf = (text) => (/^\d+$/.test(text) ? Math.min(Number(text), LAST) : null);
+
+/** What the filters `since` and `until` say, in words that can follow "began". Each is a time or a duration before now. */
+export function fromInWords(since) {
+  const from = timeOf(since);
+  if (from !== null) return `at ${time(from)} or later`;
+  const name = SINCE.find(([value]) => value === since)?.[1] ?? `In the last ${since}`;
+  return name[0].toLowerCase() + name.slice(1);
+}
+
+export function untilInWords(until) {
+  const to = timeOf(until);
+  return to !== null ? `before ${time(to)}` : `more than ${until} ago`;
+}
 
 /** A time as the field shows it: that of the reader's clock. */
 function local(text) {
@@ -21,23 +37,42 @@ export function rangeOf({ since, until }, change) {
   const chosen = isBetween ? BETWEEN : since;
   const select = h("select", { "aria-label": "When it began", on: { change: choose } },
     [...known, [BETWEEN, "Between…"]].map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
-  const field = (text) => h("input", { type: "datetime-local", step: "1", value: local(text), on: { change: bring } });
-  const [from, to] = [field(since), field(until)];
+  const [from, to] = [boundOf("From", since, fromInWords), boundOf("before", until, untilInWords)];
   const fault = h("span", { class: "bad", role: "alert" });
-  const between = h("div", { class: "between", role: "group", "aria-label": "Between two times", hidden: !isBetween },
-    h("label", { class: "check" }, "From", from), h("label", { class: "check" }, "before", to), fault);
+  const between = h("div", { class: "between", role: "group", "aria-label": "Between two times", hidden: !isBetween }, from.element, to.element, fault);
+
+  /** A field for one of the two times. What the URL says counts until a time is entered; a duration is shown beside the field. */
+  function boundOf(name, given, inWords) {
+    let said = isBetween ? given : "";
+    const field = h("input", { type: "datetime-local", step: "1", value: local(given), on: { change: () => { if (!field.validity.badInput) forget(); changed(); } } });
+    const note = h("span", { class: "quiet" }, said !== "" && timeOf(said) === null ? `(${inWords(said)})` : "");
+    const forget = () => {
+      said = "";
+      setText(note, "");
+    };
+    return {
+      element: h("label", { class: "check" }, name, field, note),
+      forget,
+      isPartial: () => field.validity.badInput,
+      filter: () => (said !== "" || field.value === "" ? said : String(new Date(field.value).getTime())),
+    };
+  }
 
   function choose() {
     between.hidden = select.value !== BETWEEN;
-    if (between.hidden) change({ since: select.value, until: "" });
-    else bring();
+    if (between.hidden) {
+      for (const bound of [from, to]) bound.forget();
+      change({ since: select.value, until: "" });
+    } else {
+      changed();
+    }
   }
 
-  function bring() {
+  function changed() {
     // A time of which only a part was entered is no time yet.
-    if (from.validity.badInput || to.validity.badInput) return;
-    const [since, until] = [from, to].map(({ value }) => (value === "" ? "" : String(new Date(value).getTime())));
-    const isEmpty = since !== "" && until !== "" && Number(since) >= Number(until);
+    if (from.isPartial() || to.isPartial()) return;
+    const [since, until] = [from.filter(), to.filter()];
+    const isEmpty = timeOf(since) !== null && timeOf(until) !== null && Number(since) >= Number(until);
     setText(fault, isEmpty ? "No time is between them: the first one must be earlier." : "");
     if (!isEmpty) change({ since, until });
   }

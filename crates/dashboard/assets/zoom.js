@@ -28,7 +28,10 @@ export function zoomable(signal) {
   const given = parameters().get("zoom") ?? "";
   /** A size in percent, `fit`, or nothing as long as nobody has chosen. */
   let size = given === "fit" ? given : SIZES.includes(Number(given)) ? Number(given) : "";
+  /** Where the reader has scrolled to. */
   let scroll = kept("picture");
+  /** Where `bringIntoView` has scrolled to, until the reader scrolls. */
+  let brought = null;
   let picture = null;
   let natural = [1, 1];
   let percent = 100;
@@ -81,16 +84,23 @@ export function zoomable(signal) {
   /** Scrolls to what is coloured, once. */
   function bringIntoView() {
     if (!isDrawn) draw();
-    if (scroll || !isDrawn || (frame.scrollWidth <= frame.clientWidth && frame.scrollHeight <= frame.clientHeight)) return;
+    if (scroll || brought || !isDrawn || (frame.scrollWidth <= frame.clientWidth && frame.scrollHeight <= frame.clientHeight)) return;
     const first = SEEN_FIRST.map((name) => picture.querySelector(name)).find((one) => one !== null);
     if (!first) return;
-    scroll = [0, 0];
     const [inside, around] = [first.getBoundingClientRect(), frame.getBoundingClientRect()];
     frame.scrollBy(inside.left + inside.width / 2 - around.left - around.width / 2, inside.top + inside.height / 2 - around.top - around.height / 2);
+    brought = [frame.scrollLeft, frame.scrollTop];
+  }
+
+  /** Shows why there is no picture. */
+  function fail(text) {
+    put(frame, h("p", { class: "quiet" }, text));
   }
 
   let noted;
   frame.addEventListener("scroll", () => {
+    // This is what `bringIntoView` has done.
+    if (!scroll && brought?.[0] === frame.scrollLeft && brought[1] === frame.scrollTop) return;
     clearTimeout(noted);
     noted = setTimeout(() => {
       if (signal.aborted || !isDrawn) return;
@@ -105,5 +115,5 @@ export function zoomable(signal) {
   resized.observe(frame);
   signal.addEventListener("abort", () => { resized.disconnect(); clearTimeout(noted); }, { once: true });
 
-  return { element, frame, show, bringIntoView };
+  return { element, show, fail, bringIntoView };
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::again;
+use super::asked;
 use super::attempts;
 use super::browser::{Browser, Tab};
 use super::calling;
@@ -83,6 +84,10 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "a place has a link to the request of the flow that it called" => calling::called,
+        "a page asks seldom, and for little, whether a called request exists" => asked::called,
+        "no more of an input is read than a command can contain" => asked::large_input,
+        "a picture is scrolled to what has failed, also after loading again, until the reader scrolls it" => live::brought,
+        "a page says why there is no picture of a flow" => crowd::no_picture,
         "an id in the search box leads to its request" => find,
         "the list finds what is being retried, where and why" => finding::broken,
         "a call id is found, and the page says what is not searched" => finding::call_ids,

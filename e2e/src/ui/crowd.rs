@@ -133,3 +133,22 @@ pub(super) async fn picture_hangs(visit: &Visit) -> Result<(), String> {
     tab.hang(None).await?;
     shown
 }
+
+/// Some refusals end with a full stop, and others do not.
+pub(super) async fn no_picture(visit: &Visit) -> Result<(), String> {
+    let tab = &visit.tab;
+    for said in ["the flow does not describe itself", "This gateway has no pictures."] {
+        visit.go("/ui/").await?;
+        let refuse = format!(
+            "(() => {{ const own = window.fetch; window.fetch = async (...asked) => (String(asked[0]).endsWith('/drawing') \
+             ? new Response({}, {{ status: 404 }}) : own(...asked)); }})()",
+            json!(said)
+        );
+        tab.eval(&refuse).await?;
+        tab.click("a[href='/ui/flows/parcels']", "").await?;
+        let told = format!("{}.", said.trim_end_matches('.'));
+        let is_told = format!("document.querySelector('.picture-of-flow')?.textContent === {}", json!(told));
+        tab.until("it says why", &is_told).await?;
+    }
+    Ok(())
+}

@@ -68,6 +68,7 @@ pub(super) async fn broken(visit: &Visit) -> Result<(), String> {
     tab.fill("input[aria-label=Reason]", "answered 503").await?;
     rows(tab, 1).await?;
     between(visit).await?;
+    bounds(visit).await?;
     // A filter that excludes the other is explained.
     visit.go("/ui/requests?flow=fragile&retrying=true&status=success").await?;
     tab.shows("fragile: `retrying` finds only requests that have not ended").await?;
@@ -115,6 +116,49 @@ async fn between(visit: &Visit) -> Result<(), String> {
     enter(1, from).await?;
     visit.go(&format!("/ui/requests?flow=orders&until={from}&search=find-2")).await?;
     tab.shows("There are no such requests.").await
+}
+
+/// Bounds that are durations, alone and beside a time.
+async fn bounds(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let told = stand.json("/system/flows/orders/requests/find-2").await?;
+    let began = told["started_ms"].as_u64().ok_or_else(|| format!("no time: {told}"))?;
+    let later = began / 1000 * 1000 + 3_600_000;
+    let asked = [
+        (
+            format!("since=1h&until={later}"),
+            "(in the last hour)",
+            "began in the last hour, began before [-\\d: ]+ and have “find-2”",
+        ),
+        ("until=1ms".to_owned(), "(more than 1ms ago)", "that began more than 1ms ago and have “find-2”"),
+        ("since=90m".to_owned(), "", "that began in the last 90m and have “find-2”"),
+    ];
+    for (query, beside, question) in asked {
+        visit.go(&format!("/ui/requests?flow=orders&search=find-2&{query}")).await?;
+        rows(tab, 1).await?;
+        let is_beside = format!("document.querySelector('.between').textContent.includes({})", json!(beside));
+        tab.until("what the URL says is beside the fields", &is_beside).await?;
+        tab.click("button", "Stop all that match").await?;
+        tab.shows("Stop 1 request?").await?;
+        let says = format!("/{question}/.test(document.querySelector('dialog').innerText)");
+        tab.until(&format!("the question for `{query}` is `{question}`"), &says).await?;
+        tab.click("dialog button", "Cancel").await?;
+    }
+    // A time that is entered replaces only the bound of its own field.
+    visit.go(&format!("/ui/requests?flow=orders&search=find-2&since=1h&until={later}")).await?;
+    rows(tab, 1).await?;
+    let fields = "document.querySelectorAll('input[type=datetime-local]')";
+    let times = tab.eval(&format!("[...{fields}].map((field) => new Date(field.value).getTime())")).await?;
+    expect(times == json!([null, later]), || format!("the fields have {times}"))?;
+    let enter = format!(
+        "(() => {{ {fields}[1].value = '2001-02-03T04:05:06'; {fields}[1].dispatchEvent(new Event('change')); }})()"
+    );
+    tab.eval(&enter).await?;
+    let both = "new URLSearchParams(location.search)";
+    let is_there = format!(
+        "{both}.get('since') === '1h' && {both}.get('until') === String(new Date('2001-02-03T04:05:06').getTime())"
+    );
+    tab.until("the duration stays", &is_there).await
 }
 
 pub(super) async fn call_ids(visit: &Visit) -> Result<(), String> {

@@ -146,6 +146,33 @@ async fn zoomed(tab: &Tab) -> Result<(), String> {
     tab.until("the size is in the URL", "new URLSearchParams(location.search).get('zoom') === '150'").await
 }
 
+/// Nobody has scrolled the picture if only the page has.
+pub(super) async fn brought(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let headers = [("x-faasflow-request-id", "live-brought"), ("content-type", "application/json")];
+    stand.post("/async-function/parcels", &headers, b"[12,13]").await?.expect(202)?;
+    stand.until("parcels", "live-brought", "success").await?;
+    let frame = "document.querySelector('.picture-of-flow')";
+    let seen =
+        format!("{frame}.scrollLeft + {frame}.scrollTop > 0 && document.querySelector('svg.flow .at-failed') !== null");
+    // A position would be kept 150 ms after the scroll event, which is dispatched before the next frame.
+    let later =
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300))))";
+    visit.go("/ui/flows/parcels/requests/live-brought?zoom=400").await?;
+    for what in ["the failed step is seen", "it is seen after loading again"] {
+        tab.until(what, &seen).await?;
+        tab.eval(later).await?;
+        let kept = tab.eval("history.state?.picture ?? null").await?;
+        expect(kept == Value::Null, || format!("the position {kept} is kept as that of the reader"))?;
+        tab.reload().await?;
+    }
+    tab.until("it is drawn again", &seen).await?;
+    tab.eval(&format!("{frame}.scrollTo(3, 0)")).await?;
+    tab.until("what the reader has scrolled to is kept", "history.state?.picture?.join() === '3,0'").await?;
+    tab.reload().await?;
+    tab.until("it is there after loading", &format!("{frame}.scrollLeft === 3 && {frame}.scrollTop === 0")).await
+}
+
 /// Browsers have few connections to one server, so pages in the background must not use them up.
 pub(super) async fn hidden(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::asked;
 use super::browser::Tab;
 use super::checks::Visit;
 use crate::suite::expect;
@@ -94,7 +95,8 @@ pub(super) async fn many(visit: &Visit) -> Result<(), String> {
     stand.post("/system/flows/sift/requests/sift-1/stop", &[], b"").await?.expect(200)?;
     stand.file("sifting", false)?;
     tab.until("they are stopped", r"/\d failed, [\d,]+ stopped/.test(document.querySelector('.timeline').innerText)")
-        .await
+        .await?;
+    asked::places(tab, visit).await
 }
 
 /// Whether the first of the listed items have this status.

@@ -39,7 +39,7 @@ export function page(main, { words: [flow], signal }) {
     const [element] = drawing(of, flow);
     picture.show(element);
     steps.drawn(of, element);
-  }, (error) => { if (error.name !== "AbortError") put(picture.frame, h("p", { class: "quiet" }, error.message)); });
+  }, (error) => { if (error.name !== "AbortError") picture.fail(api.sentence(error)); });
   const look = live(signal, 2000, async () => {
     const [{ requests, refused }, activity] = await Promise.all([
       find([flow], {}, { limit: 10, depth: 1 }, signal),

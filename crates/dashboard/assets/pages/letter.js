@@ -50,7 +50,7 @@ function content(letter, go, signal) {
       const shown = h("div", {}, loading());
       put(input, h("h3", {}, "Input of the place"), shown);
       payload(`${path}/input?place=${encodeURIComponent(place.place)}`, signal).then((body) => put(shown, body), (error) => {
-        if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, `${api.told(error)}.`));
+        if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, api.sentence(error)));
       });
     }, (error) => {
       if (api.isAway(error) && error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.told(error)));

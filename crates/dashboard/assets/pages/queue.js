@@ -133,7 +133,7 @@ function deadLetters(signal, changed) {
       put(done, h("p", {}, `${counted(number, "dead letter")} ${isRedrive ? "put back into the queue" : "discarded"}.`));
       chosen.clear();
     } catch (error) {
-      put(done, h("p", { class: "bad" }, api.isAway(error) ? "The gateway does not answer." : error.message));
+      put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
     changed();
   }

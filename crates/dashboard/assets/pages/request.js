@@ -12,7 +12,7 @@ import { headOf, requestHead, SECRET, sendable } from "../heads.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
-import { payload } from "../payload.js";
+import { payload, readUpTo } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
 import { letterOf, whyNot } from "../why.js";
@@ -88,7 +88,7 @@ export function page(main, { words: [flow, id], signal, go }) {
     picture.show(element);
     colour = colours;
     if (latest) showPicture(latest);
-  }, (error) => { if (error.name !== "AbortError") put(picture.frame, h("p", { class: "quiet" }, error.message)); });
+  }, (error) => { if (error.name !== "AbortError") picture.fail(api.sentence(error)); });
 
   let calmUntil = 0;
   let askedLog = -Infinity;
@@ -266,7 +266,7 @@ export function page(main, { words: [flow, id], signal, go }) {
       put(result, await payload(shown, signal),
         h("p", {}, h("a", { href: shown, download: `${id}-result` }, "Download it")));
     } catch (error) {
-      if (error.name !== "AbortError") put(result, h("p", { class: "quiet" }, error.message));
+      if (error.name !== "AbortError") put(result, h("p", { class: "quiet" }, api.sentence(error)));
     }
   }
 
@@ -321,7 +321,7 @@ export function page(main, { words: [flow, id], signal, go }) {
         sent.file === undefined ? null : h("p", { class: "quiet" }, isHidden ? `Put the body into the file ${id}-input.`
           : `The body is large or cannot be typed: download the input of the first place as ${id}-input.`));
     } catch (error) {
-      if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.told(error)));
+      if (error.name !== "AbortError") put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
   }
 
@@ -346,19 +346,19 @@ export function page(main, { words: [flow, id], signal, go }) {
       put(done);
       say(said);
     } catch (error) {
-      put(done, h("p", { class: "bad" }, api.told(error)));
+      put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
     isActing = false;
     again();
   }
 }
 
-/** A body as text, if somebody could type it into a shell; otherwise `null`. */
+/** A body as text, if somebody could type it into a shell; otherwise `null`. No more is read than is needed to know that. */
 async function typed(answer) {
-  const bytes = await answer.arrayBuffer();
-  if (bytes.byteLength > TYPED) return null;
+  const { content, isCut } = await readUpTo(TYPED, answer);
+  if (isCut) return null;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
     return /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ? null : text;
   } catch {
     return null;

@@ -171,9 +171,9 @@ export function page(main, { signal }) {
 
   function keepList() {
     if (signal.aborted) return;
-    const items = [...chosen.values()].map(({ flow, id, status, started_ms }) => ({ flow, id, status, started_ms }));
+    const selection = [...chosen.values()].map(({ flow, id, status, started_ms }) => ({ flow, id, status, started_ms }));
     const newest = listed[0]?.started_ms;
-    if (newest !== kept("newest") || JSON.stringify(items) !== JSON.stringify(kept("chosen"))) keep({ chosen: items, newest });
+    if (newest !== kept("newest") || JSON.stringify(selection) !== JSON.stringify(kept("chosen"))) keep({ chosen: selection, newest });
   }
 
   function selected() {
@@ -191,23 +191,23 @@ export function page(main, { signal }) {
   }
 
   function draw() {
-    const text = filters.search.toLowerCase();
+    const part = filters.search.toLowerCase();
     // The flows search too, but only after the next answer.
-    const wanted = items.filter((item) => item.found || item.id.toLowerCase().includes(text));
+    const wanted = items.filter((item) => item.found || item.id.toLowerCase().includes(part));
     // What is being read or selected does not move: new requests wait above it until somebody asks for them.
     const newest = isFirst ? before.newest : listed[0]?.started_ms;
     const isReading = newest !== undefined && ((isFirst ? before.scroll : scrollY) > READ || chosen.size > 0);
-    const known = new Set(listed.map(keyOf));
+    const listedKeys = new Set(listed.map(keyOf));
     // After a reload, those of the same moment are the ones that were listed.
-    const isNew = (item) => !known.has(keyOf(item)) && (isFirst ? item.started_ms > newest : item.started_ms >= newest);
+    const isNew = (item) => !listedKeys.has(keyOf(item)) && (isFirst ? item.started_ms > newest : item.started_ms >= newest);
     const waiting = new Set(isReading ? wanted.filter(isNew) : []);
     // So many have come meanwhile that those that were listed are not among the newest ones any more.
     if (isFirst && waiting.size === wanted.length) waiting.clear();
     isFirst = false;
-    const kept = new Set(wanted.map(keyOf));
+    const wantedKeys = new Set(wanted.map(keyOf));
     // New ones push the oldest off the page, and others match no longer. Those that are being read stay.
     const last = wanted.at(-1)?.started_ms ?? -Infinity;
-    const left = isReading ? listed.filter((item) => !kept.has(keyOf(item))) : [];
+    const left = isReading ? listed.filter((item) => !wantedKeys.has(keyOf(item))) : [];
     for (const item of left) item.isGone = !isMore || item.started_ms > last;
     listed = [...wanted.filter((item) => !waiting.has(item)), ...left].sort((one, other) => other.started_ms - one.started_ms);
     for (const key of chosen.keys()) if (!listed.some((item) => keyOf(item) === key)) chosen.delete(key);
@@ -231,7 +231,7 @@ export function page(main, { signal }) {
     try {
       if (await work()) chosen.clear();
     } catch (error) {
-      if (!signal.aborted) put(progress, h("p", { class: "bad" }, `${api.told(error)}`));
+      if (!signal.aborted) put(progress, h("p", { class: "bad" }, api.sentence(error)));
     }
     isChanging = false;
     if (signal.aborted) return;
