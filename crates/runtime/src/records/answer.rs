@@ -191,8 +191,7 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
     told.reason = place_reason(progress);
     told.answer = progress.answer.as_ref().map(|answer| {
         let mut told = api::FunctionAnswer::default();
-        (told.status, told.bytes) = (answer.status, answer.bytes);
-        told.content_type = answer.body.content_type().map(str::to_owned);
+        (told.status, told.bytes, told.content_type) = (answer.status, answer.bytes, answer.content_type.clone());
         told
     });
     told.output = progress.output.as_ref().map(|output| {
