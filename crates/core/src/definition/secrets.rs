@@ -130,9 +130,9 @@ pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
     let masked = |parameter: &str| -> Option<String> {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
         let written = parameter.split_once('=').map_or(parameter, |(written, _)| written);
-        let name = if is_secret(&name) { SECRET } else { written };
-        let is_less = name == SECRET || is_secret(&value) || is_secret(parameter);
-        is_less.then(|| format!("{name}={SECRET}"))
+        let is_name_secret = is_secret(&name);
+        let is_masked = is_name_secret || is_secret(&value) || is_secret(parameter);
+        is_masked.then(|| format!("{}={SECRET}", if is_name_secret { SECRET } else { written }))
     };
     let parameters: Vec<_> = query.split('&').map(|parameter| (parameter, masked(parameter))).collect();
     if parameters.iter().all(|(_, masked)| masked.is_none()) {
@@ -352,6 +352,8 @@ mod tests {
         assert!(matches!(masked_query(query, &[]), Cow::Borrowed(same) if same == query));
         // The code of a flow may take the whole query for one text.
         assert_eq!(masked_query("a=zürich=b", &values), "a=[secret]");
+        // Somebody may have named a parameter like this.
+        assert!(matches!(masked_query("[secret]=1&a=2", &values), Cow::Borrowed("[secret]=1&a=2")));
     }
 
     #[test]
