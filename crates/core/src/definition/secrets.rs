@@ -1,5 +1,7 @@
 //! Fields of payloads that are secret, and are not shown to people.
 
+mod header_values;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -10,7 +12,7 @@ use crate::payload::Payload;
 
 /// What is shown instead of a secret value.
 pub const SECRET: &str = "[secret]";
-/// The shortest value that is also replaced where it occurs in other texts, in characters. Shorter ones occur everywhere.
+/// The shortest value that is also replaced where it occurs in other texts, in characters. Too many words contain shorter ones.
 const SHORTEST: usize = 4;
 
 /// Which fields of payloads are secret. Stored payloads keep their values; those that are shown do not.
@@ -146,13 +148,15 @@ fn json(payload: &Payload) -> Option<&RawValue> {
     serde_json::from_slice(payload.bytes()).ok()
 }
 
+/// Adds a value that is new and not too short.
+fn add_value(value: &str, values: &mut Vec<String>) {
+    if value.chars().count() >= SHORTEST && !values.iter().any(|known| known == value) {
+        values.push(value.to_owned());
+    }
+}
+
 /// Adds the texts and numbers in a value, as they may occur in other texts.
 fn collect(secret: &RawValue, values: &mut Vec<String>) {
-    let mut add = |value: &str| {
-        if value.chars().count() >= SHORTEST && !values.iter().any(|known| known == value) {
-            values.push(value.to_owned());
-        }
-    };
     match Node::of(secret) {
         Node::Object(fields) => fields.iter().for_each(|(_, value)| collect(value, values)),
         Node::Array(elements) => elements.iter().for_each(|value| collect(value, values)),
@@ -160,10 +164,10 @@ fn collect(secret: &RawValue, values: &mut Vec<String>) {
             "null" | "true" | "false" => {}
             text => {
                 if let Ok(value) = serde_json::from_str::<String>(text) {
-                    add(&value);
+                    add_value(&value, values);
                 }
                 // Errors may quote it as it was written.
-                add(text.trim_matches('"'));
+                add_value(text.trim_matches('"'), values);
             }
         },
     }
