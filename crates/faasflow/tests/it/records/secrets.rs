@@ -1,10 +1,14 @@
 //! Secret fields, which are not shown.
 
-use faasflow::{Error, Json};
+use std::sync::atomic::AtomicBool;
+
+use faasflow::bytes::Bytes;
+use faasflow::{BoxFuture, Error, Json, Scope, StateError, StateManager as _};
 
 use super::payloads::payload;
 use super::*;
 use crate::support::logs;
+use crate::support::store::{Behaviour, Store};
 
 const CARD: &str = r#"{"card":{"number":"4111-1111","name":"Ada"},"note":"x"}"#;
 
@@ -193,5 +197,53 @@ async fn a_secret_that_a_step_returns_is_masked_in_the_input_of_the_next_one() {
     for target in ["next/output?place=1", "next/input?place=2", "next/output?place=2"] {
         let shown: Value = payload(&kit, target).await.json();
         assert_eq!(shown, json!({ "token": "[secret]", "for": "you" }), "{target}");
+    }
+}
+
+/// Loses its payloads.
+#[derive(Clone, Default)]
+struct Forgetful {
+    memory: Memory,
+    has_lost: Arc<AtomicBool>,
+}
+
+impl Behaviour for Forgetful {
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn supports_records(&self) -> bool {
+        true
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        match self.has_lost.load(SeqCst) && key.starts_with("payload/") {
+            true => Box::pin(async { Ok(None) }),
+            false => self.memory.get(scope, key),
+        }
+    }
+}
+
+/// Nobody knows then what is secret in it.
+#[tokio::test]
+async fn nothing_is_shown_that_may_repeat_a_payload_that_is_lost() {
+    for (has_fields, status, why) in
+        [(true, 404, "is no longer kept, so it is not known which values are secret"), (false, 200, "")]
+    {
+        let store = Forgetful::default();
+        let flow = Flow::builder().state(Store(store.clone())).apply("one").apply("two");
+        let flow = if has_fields { flow.secret("/key") } else { flow };
+        let kit = remembering(flow).function("two", quoting("key-5555")).setting("intermediate_storage", "true");
+        let kit = kit.start().await;
+        send(&kit, "lost", r#"{"key":"key-5555"}"#).await;
+        waited(&kit, "/_/requests/lost").await;
+        payload(&kit, "lost/answer?place=2").await;
+        store.has_lost.store(true, SeqCst);
+        for target in ["lost/input/head", "lost/answer/head?place=2", "lost/answer?place=2"] {
+            let answer = asked(&kit, Method::GET, &format!("/_/requests/{target}")).await;
+            assert_eq!(answer.status, status, "{target}: {}", answer.text());
+            assert!(answer.text().contains(why), "{target}: {}", answer.text());
+            assert_eq!(answer.header("x-faasflow-error-code"), has_fields.then_some("FF0418"), "{target}");
+        }
     }
 }
