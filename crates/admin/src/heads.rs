@@ -20,6 +20,14 @@ pub struct RequestHead {
     pub headers_left_out: u64,
 }
 
+impl RequestHead {
+    /// Whether a secret value was left out of it.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.query_altered == Some(Altered::Masked) || has_masked(&self.headers)
+    }
+}
+
 /// The status and the headers of the answer that made a place fail: the answer of [`ANSWER_HEAD`](crate::paths::ANSWER_HEAD).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -34,6 +42,18 @@ pub struct AnswerHead {
     pub headers: Option<Vec<ShownHeader>>,
     /// How many other headers there were.
     pub headers_left_out: u64,
+}
+
+impl AnswerHead {
+    /// Whether a secret value was left out of it.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.headers.as_deref().is_some_and(has_masked)
+    }
+}
+
+fn has_masked(headers: &[ShownHeader]) -> bool {
+    headers.iter().any(|header| header.altered == Some(Altered::Masked))
 }
 
 /// A header as it is shown.
@@ -51,12 +71,11 @@ pub struct ShownHeader {
 }
 
 /// How a text that is shown differs from the original.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Altered {
     /// `[secret]` stands for it, or for what is secret in it.
-    #[default]
     Masked,
     /// It is not UTF-8, so `\u{fffd}` stands for some of its bytes.
     NotUtf8,

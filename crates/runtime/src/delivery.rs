@@ -16,7 +16,6 @@ mod tests;
 pub(crate) use admission::decoding_too_slow;
 pub(crate) use ending::KNOWN_TO_BE_OVER;
 pub(crate) use forked::{NotRepeated, list_item, restart_clocks};
-pub(crate) use receive::lines;
 pub(crate) use request::{Arrival, Refusal, called_request, delivery, identify};
 #[cfg(test)]
 pub(crate) use respond::failure_payload;

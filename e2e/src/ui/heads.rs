@@ -9,7 +9,7 @@ use super::checks::Visit;
 use crate::suite::expect;
 
 /// A query with characters that mean something to shells and to curl.
-const QUERY: &str = "note=a%20b&list[]={1,2}&quote='$(id)'&c=`id`";
+const QUERY: &str = "note=a%20b&list[]=1,2&quote='$(id)'&c=%60id%60";
 const TENANT: &str = "north 'pole' $HOME \"x\"";
 
 /// The arguments that a shell gives a command. The text may have comments before the command.
@@ -37,7 +37,7 @@ async fn send(visit: &Visit, id: &str) -> Result<(), String> {
         ("prefer", "wait=7"),
         ("user-agent", "own/1"),
     ];
-    let target = format!("/function/mirror?{}", QUERY.replace('`', "%60").replace(['{', '}'], ""));
+    let target = format!("/function/mirror?{QUERY}");
     visit.stand.post(&target, &headers, b"@a word").await?.expect(200).map(drop)
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn shown(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/flows/mirror/requests/head-1").await?;
     tab.shows("Succeeded").await?;
     tab.click("summary", "Query and headers").await?;
-    for text in ["note=a%20b&list[]=1,2&quote='$(id)'&c=%60id%60", "x-tenant", TENANT, "authorization", "[secret]"] {
+    for text in [QUERY, "x-tenant", TENANT, "authorization", "[secret]"] {
         tab.shows(text).await?;
     }
     expect(tab.eval("document.body.innerText.includes('t0ken')").await? == json!(false), || "a token is shown".into())?;
@@ -68,7 +68,7 @@ pub(super) async fn command(visit: &Visit) -> Result<(), String> {
     for pair in pairs {
         expect(has(pair), || format!("{pair:?} is missing in {words:?}"))?;
     }
-    let url = format!("{}/function/mirror?note=a%20b&list[]=1,2&quote='$(id)'&c=%60id%60", visit.stand.url);
+    let url = format!("{}/function/mirror?{QUERY}", visit.stand.url);
     expect(words.last() == Some(&url), || format!("another URL: {words:?}"))?;
     expect(words.contains(&"--globoff".to_owned()), || {
         format!("curl would take the brackets for a pattern: {words:?}")
@@ -122,11 +122,10 @@ pub(super) async fn edited(visit: &Visit) -> Result<(), String> {
     let form =
         "Object.fromEntries([...document.querySelectorAll('form.start [name]')].map((one) => [one.name, one.value]))";
     let filled = tab.eval(form).await?;
-    let query = "note=a%20b&list[]=1,2&quote='$(id)'&c=%60id%60";
     let others = json!({
         "body": filled["body"], "type": filled["type"], "query": filled["query"], "wait": filled["wait"],
     });
-    let expected = json!({ "body": "@a word", "type": "text/x-own", "query": query, "wait": "7" });
+    let expected = json!({ "body": "@a word", "type": "text/x-own", "query": QUERY, "wait": "7" });
     expect(others == expected, || format!("the form is filled with {filled}"))?;
     let headers = filled["headers"].as_str().unwrap_or_default();
     let own = headers.lines().filter(|line| line.starts_with("x-")).collect::<Vec<_>>();
@@ -150,7 +149,7 @@ pub(super) async fn edited(visit: &Visit) -> Result<(), String> {
     expect(of("content-type") == Some(json!({ "name": "content-type", "value": "text/x-own" })), || format!("{head}"))?;
     // A browser escapes quotes.
     let sent = head["query"].as_str().unwrap_or_default().replace("%27", "'");
-    expect(sent == query, || format!("the query is {sent}"))
+    expect(sent == QUERY, || format!("the query is {sent}"))
 }
 
 /// The headers of an answer that made a place fail, and of one that an older version has kept.

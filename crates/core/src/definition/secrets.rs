@@ -1,5 +1,7 @@
 //! Fields of payloads that are secret, and are not shown to people.
 
+mod header_values;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -10,7 +12,7 @@ use crate::payload::Payload;
 
 /// What is shown instead of a secret value.
 pub const SECRET: &str = "[secret]";
-/// The shortest value that is also replaced where it occurs in other texts, in characters. Shorter ones occur everywhere.
+/// The shortest value that is also replaced where it occurs in other texts, in characters. Too many words contain shorter ones.
 const SHORTEST: usize = 4;
 
 /// Which fields of payloads are secret. Stored payloads keep their values; those that are shown do not.
@@ -130,9 +132,9 @@ pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
     let masked = |parameter: &str| -> Option<String> {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
         let written = parameter.split_once('=').map_or(parameter, |(written, _)| written);
-        let name = if is_secret(&name) { SECRET } else { written };
-        let is_less = name == SECRET || is_secret(&value) || is_secret(parameter);
-        is_less.then(|| format!("{name}={SECRET}"))
+        let is_name_secret = is_secret(&name);
+        let is_masked = is_name_secret || is_secret(&value) || is_secret(parameter);
+        is_masked.then(|| format!("{}={SECRET}", if is_name_secret { SECRET } else { written }))
     };
     let parameters: Vec<_> = query.split('&').map(|parameter| (parameter, masked(parameter))).collect();
     if parameters.iter().all(|(_, masked)| masked.is_none()) {
@@ -146,13 +148,15 @@ fn json(payload: &Payload) -> Option<&RawValue> {
     serde_json::from_slice(payload.bytes()).ok()
 }
 
+/// Adds a value that is new and not too short.
+fn add_value(value: &str, values: &mut Vec<String>) {
+    if value.chars().count() >= SHORTEST && !values.iter().any(|known| known == value) {
+        values.push(value.to_owned());
+    }
+}
+
 /// Adds the texts and numbers in a value, as they may occur in other texts.
 fn collect(secret: &RawValue, values: &mut Vec<String>) {
-    let mut add = |value: &str| {
-        if value.chars().count() >= SHORTEST && !values.iter().any(|known| known == value) {
-            values.push(value.to_owned());
-        }
-    };
     match Node::of(secret) {
         Node::Object(fields) => fields.iter().for_each(|(_, value)| collect(value, values)),
         Node::Array(elements) => elements.iter().for_each(|value| collect(value, values)),
@@ -160,10 +164,10 @@ fn collect(secret: &RawValue, values: &mut Vec<String>) {
             "null" | "true" | "false" => {}
             text => {
                 if let Ok(value) = serde_json::from_str::<String>(text) {
-                    add(&value);
+                    add_value(&value, values);
                 }
                 // Errors may quote it as it was written.
-                add(text.trim_matches('"'));
+                add_value(text.trim_matches('"'), values);
             }
         },
     }
@@ -352,6 +356,8 @@ mod tests {
         assert!(matches!(masked_query(query, &[]), Cow::Borrowed(same) if same == query));
         // The code of a flow may take the whole query for one text.
         assert_eq!(masked_query("a=zürich=b", &values), "a=[secret]");
+        // Somebody may have named a parameter like this.
+        assert!(matches!(masked_query("[secret]=1&a=2", &values), Cow::Borrowed("[secret]=1&a=2")));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use ended::Ended;
 pub use entry::Entrant;
 #[doc(hidden)]
 pub use entry::members_of_entry;
-pub use failed_answer::FailedAnswer;
+pub use failed_answer::{AnswerSummary, FailedAnswer};
 pub use find::{Find, find};
 #[doc(hidden)]
 pub use flaw::Flaw;

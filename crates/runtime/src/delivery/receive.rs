@@ -8,7 +8,7 @@ use faasflow_core::envelope::Branching;
 use faasflow_core::graph::{Place, Plan};
 use faasflow_core::machine::Route;
 use faasflow_core::machine::forked::Message;
-use faasflow_core::{RequestId, code, headers};
+use faasflow_core::{RequestId, RequestInfo, code, headers};
 use faasflow_http::now_ms;
 use http::{StatusCode, request};
 use tokio::time::Instant;
@@ -88,7 +88,6 @@ impl Instance {
         caller_waits: Option<&Patience>,
     ) -> Worked {
         let _in_flight = self.metrics.in_flight();
-        let id = arrived.info.id.clone();
         let begun = Instant::now();
         let place = arrived.token.place().clone();
         let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
@@ -96,11 +95,7 @@ impl Instance {
         let route = Route::new(&self.flow, earlier.as_deref());
         let phase = route.segment(&place).map_or(place.phase(), |segment| segment.place().phase());
         let label = joined_labels(arrived.branching.iter().flat_map(Branching::labels));
-        let lines = lines(route.plan(), id.clone(), &place, label, trace.id());
-        let headers =
-            arrived.info.headers.iter().filter(|(name, _)| self.flow.secrets().is_secret_header(name.as_str()));
-        let headers = headers.filter_map(|(_, value)| value.to_str().ok()).filter(|value| value.len() > 3);
-        lines.hide(headers.map(str::to_owned).collect());
+        let lines = self.lines_about(route.plan(), &arrived.info, &place, label, trace.id());
         let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
             observers = observers.keeping_lines();
@@ -146,13 +141,27 @@ impl Instance {
         })
     }
 
+    /// The log lines of a delivery of this request, which do not show the secret values of its headers.
+    pub(crate) fn lines_about(
+        &self,
+        plan: &Plan,
+        info: &RequestInfo,
+        place: &Place,
+        label: String,
+        trace: Option<TraceId>,
+    ) -> RequestLog {
+        let lines = lines(plan, info.id.clone(), place, label, trace);
+        lines.hide(self.flow.secrets().header_values(&info.headers));
+        lines
+    }
+
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
         let Refusal { status, code, reason, detail, of, .. } = refusal;
         let (id, observers) = match of {
             None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
+                let lines = self.lines_about(self.flow.plan(), &info, &place, String::new(), trace.id());
                 (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };
@@ -167,7 +176,7 @@ impl Instance {
 }
 
 /// The log lines of a delivery. `label` is that of the item that it belongs to, or empty. An envelope that is refused may have a place of another plan.
-pub(crate) fn lines(plan: &Plan, id: RequestId, place: &Place, label: String, trace: Option<TraceId>) -> RequestLog {
+pub(super) fn lines(plan: &Plan, id: RequestId, place: &Place, label: String, trace: Option<TraceId>) -> RequestLog {
     match plan.is_linear() && place.is_linear() {
         true => RequestLog::for_phase(id, place, trace),
         false => RequestLog::for_token(id, place, path_to(plan, place), label, trace),

@@ -231,7 +231,7 @@ async fn lines_of_flows_with_branches_say_where_they_are() {
             Some(member) => plan.start().member(member, plan.segments().nth(1 + member as usize).unwrap().place()),
             None => last.clone(),
         };
-        crate::delivery::lines(plan, RequestId::parse("r").unwrap(), &place, String::new(), None).suffix().to_owned()
+        super::receive::lines(plan, RequestId::parse("r").unwrap(), &place, String::new(), None).suffix().to_owned()
     };
     assert_eq!(of(call("a").apply("b"), None), " phase=2");
     let branches = || Flow::builder().modify(exclaim).parallel([("x", call("a")), ("y", call("b"))]);

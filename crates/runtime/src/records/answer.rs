@@ -196,8 +196,7 @@ pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
     (told.step_times, told.unlisted_steps) = step_times(&progress.times.steps);
     told.answer = progress.answer.as_ref().map(|answer| {
         let mut told = api::FunctionAnswer::default();
-        (told.status, told.bytes) = (answer.status, answer.bytes);
-        told.content_type = answer.body.content_type().map(str::to_owned);
+        (told.status, told.bytes, told.content_type) = (answer.status, answer.bytes, answer.content_type.clone());
         told
     });
     told.output = progress.output.as_ref().map(|output| {

@@ -15,7 +15,7 @@ use super::restart::{Restart, Restartable};
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
 use crate::definitions::BegunWith;
-use crate::delivery::{Refusal, lines};
+use crate::delivery::Refusal;
 use crate::in_progress::Alone;
 use crate::instance::Instance;
 use crate::observers::{Event, Observers};
@@ -324,7 +324,7 @@ impl Instance {
                     Some(observers) => observers.emit(&event),
                     None => {
                         let trace = self.tracer.begin(&info, &place, None);
-                        let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
+                        let lines = self.lines_about(self.flow.plan(), &info, &place, String::new(), trace.id());
                         Observers::for_phase(lines, trace, &self.metrics).emit(&event);
                     }
                 }

@@ -13,48 +13,31 @@ use super::not_done::NotDone;
 use super::payloads::KeptAnswer;
 use crate::instance::Instance;
 
-/// A head as it is shown, and whether something in it is masked.
-pub(super) struct ShownHead<T> {
-    pub(super) head: T,
-    pub(super) is_masked: bool,
-}
-
 impl Instance {
     /// What a request was sent with besides its body.
-    pub(super) async fn request_head(&self, scope: &Scope) -> Result<ShownHead<api::RequestHead>, NotDone> {
-        let manager = self.records(self.time_to_answer().state_in_steps());
-        let opened = self.kept(&manager, scope).await?;
-        let values = self.secret_values(opened.first.payload, &opened.info, &manager).await?;
+    pub(super) async fn request_head(&self, scope: &Scope) -> Result<api::RequestHead, NotDone> {
+        let shelves = self.shelves(scope).await?;
+        let (info, values) = (shelves.info(), shelves.secret_values().await?);
         let mut head = api::RequestHead::default();
         head.version = api::REQUESTS_VERSION;
-        let query = masked_query(&opened.info.query, &values);
+        let query = masked_query(&info.query, &values);
         head.query_altered = matches!(query, Cow::Owned(_)).then_some(api::Altered::Masked);
         head.query = query.into_owned();
-        let kept = KeptHeaders::new(&opened.info.headers);
+        let kept = KeptHeaders::new(&info.headers);
         head.headers_left_out = kept.left_out as u64;
         head.headers = shown(&kept, self.flow.secrets(), &values);
-        let is_masked = head.query_altered.is_some() || has_masked(&head.headers);
-        Ok(ShownHead { head, is_masked })
+        Ok(head)
     }
 
     /// What a function answered that made a place fail, besides the body.
-    pub(super) async fn answer_head(
-        &self,
-        scope: &Scope,
-        place: &Place,
-    ) -> Result<ShownHead<api::AnswerHead>, NotDone> {
+    pub(super) async fn answer_head(&self, scope: &Scope, place: &Place) -> Result<api::AnswerHead, NotDone> {
         let KeptAnswer { answer, secrets } = self.kept_answer(scope, place).await?;
         let mut head = api::AnswerHead::default();
         (head.version, head.status) = (api::REQUESTS_VERSION, answer.status);
         head.headers_left_out = answer.headers.as_ref().map_or(0, |kept| kept.left_out as u64);
         head.headers = answer.headers.map(|kept| shown(&kept, self.flow.secrets(), &secrets));
-        let is_masked = head.headers.as_deref().is_some_and(has_masked);
-        Ok(ShownHead { head, is_masked })
+        Ok(head)
     }
-}
-
-fn has_masked(headers: &[api::ShownHeader]) -> bool {
-    headers.iter().any(|header| header.altered == Some(api::Altered::Masked))
 }
 
 /// Headers without these values and without those that the flow has declared as secret.

@@ -11,7 +11,6 @@ use http::HeaderValue;
 use serde::Serialize;
 
 use super::api::{Id, named, parameters};
-use super::heads::ShownHead;
 use super::parameters::{Nothing, Showing};
 use super::refused::answered_about;
 use crate::instance::Instance;
@@ -34,7 +33,8 @@ async fn input_head(
         function.signed(request).await?;
         let scope = function.scope_from(&id)?;
         let Nothing {} = parameters(query.as_deref())?;
-        Ok(response(function.request_head(&scope).await?))
+        let head = function.request_head(&scope).await?;
+        Ok(response(&head, head.is_masked()))
     };
     answered_about(&id, answer.await)
 }
@@ -50,14 +50,15 @@ async fn answer_head(
         let scope = function.scope_from(&id)?;
         let Showing { place } = parameters(query.as_deref())?;
         let place = named(place.as_deref())?;
-        Ok(response(function.answer_head(&scope, &place).await?))
+        let head = function.answer_head(&scope, &place).await?;
+        Ok(response(&head, head.is_masked()))
     };
     answered_about(&id, answer.await)
 }
 
-fn response<T: Serialize>(shown: ShownHead<T>) -> Response {
-    let mut response = Json(shown.head).into_response();
-    if shown.is_masked {
+fn response(head: &impl Serialize, is_masked: bool) -> Response {
+    let mut response = Json(head).into_response();
+    if is_masked {
         response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
     }
     response

@@ -1,7 +1,8 @@
 //! The payloads of a request, to show them: what a place begins with, its output, and the answer that made it fail.
 
+mod secret_values;
+
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,9 +10,8 @@ use faasflow_core::definition::{HIDDEN, SECRET, masked_text};
 use faasflow_core::envelope::Carried;
 use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::headers::is_credential;
-use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, Message, find};
-use faasflow_core::machine::{Outage, Route};
+use faasflow_core::machine::Outage;
+use faasflow_core::machine::forked::{Ended, FailedAnswer, Find, Input, MemberRecord, find};
 use faasflow_core::state::{Key, Scope, StateManager as _};
 use faasflow_core::{MemberOutcome, Payload, RequestInfo};
 use faasflow_http::{NoRoom, ReadBodyError};
@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::not_done::NotDone;
+use super::progress::{NotFound, Opened};
 use crate::delivery::list_item;
 use crate::forward::NoPayload;
 use crate::instance::Instance;
@@ -84,13 +85,20 @@ const GONE: &str = "the payload is no longer kept";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the payloads of a request are read from.
-struct Shelves<'a> {
+pub(super) struct Shelves<'a> {
     instance: &'a Instance,
-    manager: &'a RetryingState,
+    manager: RetryingState,
     scope: &'a Scope,
-    info: Arc<RequestInfo>,
+    opened: Opened,
     /// Whether values of secret fields were left out.
     is_masked: AtomicBool,
+}
+
+/// The members of a graph or for-each whose outputs a place begins with.
+struct Members {
+    /// Their names, if they are branches of a graph.
+    names: Option<Vec<String>>,
+    members: Vec<(MemberOutcome, Key)>,
 }
 
 impl Instance {
@@ -131,25 +139,21 @@ impl Instance {
     }
 
     async fn show(&self, scope: &Scope, place: Option<&Place>, shown: Shown) -> Result<ShownPayload, NotDone> {
-        let manager = self.records(self.time_to_answer().state_in_steps());
-        let opened = self.kept(&manager, scope).await?;
-        let is_masked = AtomicBool::new(false);
-        let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info, is_masked };
+        let shelves = self.shelves(scope).await?;
         let Some(place) = place else {
-            let payload = shelves.fetch(opened.first.payload).await?;
+            let payload = shelves.fetch(shelves.opened.first.payload.clone()).await?;
             return Ok(ShownPayload { payload, is_masked: shelves.has_masked() });
         };
-        let route = opened.begun.route(&self.flow);
-        let (input, record) = shelves.find(route, &opened.first, place).await?;
+        let (input, record) = shelves.find(place).await?;
         let payload = match shown {
-            Shown::Input => shelves.input(route, place, input).await,
+            Shown::Input => shelves.input(place, input).await,
             Shown::Output => match record {
                 Some(record) if record.ended != Ended::Failed => shelves.fetch(record.output).await,
                 Some(_) => Err(NotDone::NotThere(format!("the place `{place}` has failed, so it has no output"))),
                 None => Err(NotDone::NotThere(format!("the place `{place}` has not ended, so it has no output yet"))),
             },
             Shown::Answer => {
-                let KeptAnswer { answer, secrets } = shelves.answer(place, input, opened.first.payload).await?;
+                let KeptAnswer { answer, secrets } = shelves.answer(place, input).await?;
                 Ok(shelves.noting(&answer.body, without(&shelves.masked(&answer.body), &secrets)))
             }
         }?;
@@ -163,33 +167,17 @@ impl Instance {
         place: &'a Place,
     ) -> BoxFuture<'a, Result<KeptAnswer, NotDone>> {
         Box::pin(async move {
-            let manager = self.records(self.time_to_answer().state_in_steps());
-            let opened = self.kept(&manager, scope).await?;
-            let is_masked = AtomicBool::new(false);
-            let shelves = Shelves { instance: self, manager: &manager, scope, info: opened.info, is_masked };
-            let (input, _) = shelves.find(opened.begun.route(&self.flow), &opened.first, place).await?;
-            shelves.answer(place, input, opened.first.payload).await
+            let shelves = self.shelves(scope).await?;
+            let (input, _) = shelves.find(place).await?;
+            shelves.answer(place, input).await
         })
     }
 
-    /// The secret values that a request was sent with, and a place began with: functions may repeat them in their answers.
-    pub(super) async fn secret_values(
-        &self,
-        carried: Carried,
-        info: &RequestInfo,
-        manager: &RetryingState,
-    ) -> Result<Vec<String>, NotDone> {
-        let secrets = self.flow.secrets();
-        let mut values = match secrets.has_fields() {
-            true => secrets.values(&self.recorded(carried, info, manager, GONE).await?),
-            false => Vec::new(),
-        };
-        let headers =
-            info.headers.iter().filter(|(name, _)| is_credential(name) || secrets.is_secret_header(name.as_str()));
-        // Shorter ones occur everywhere.
-        let texts = headers.filter_map(|(_, value)| value.to_str().ok()).filter(|value| value.len() > 3);
-        values.extend(texts.map(str::to_owned));
-        Ok(values)
+    /// Where the payloads of this request are read from.
+    pub(super) async fn shelves<'a>(&'a self, scope: &'a Scope) -> Result<Shelves<'a>, NotDone> {
+        let manager = self.records(self.time_to_answer().state_in_steps());
+        let opened = self.kept(&manager, scope).await?;
+        Ok(Shelves { instance: self, manager, scope, opened, is_masked: AtomicBool::new(false) })
     }
 }
 
@@ -210,16 +198,17 @@ fn without(payload: &Payload, values: &[String]) -> Payload {
 }
 
 impl Shelves<'_> {
+    /// The request, as it was sent.
+    pub(super) fn info(&self) -> &RequestInfo {
+        &self.opened.info
+    }
+
     /// What a place begins with, and how it ended.
-    async fn find(
-        &self,
-        route: Route<'_>,
-        first: &Message,
-        place: &Place,
-    ) -> Result<(Input, Option<Box<MemberRecord>>), NotDone> {
+    async fn find(&self, place: &Place) -> Result<(Input, Option<Box<MemberRecord>>), NotDone> {
+        let route = self.opened.begun.route(&self.instance.flow);
         let mut found = HashMap::new();
         loop {
-            match find(route, first, place, &found) {
+            match find(route, &self.opened.first, place, &found) {
                 Find::Needs(keys) => self.manager.read_into(&mut found, self.scope, keys).await?,
                 Find::Found { input, record } => return Ok((*input, record)),
                 Find::Nowhere => {
@@ -236,18 +225,15 @@ impl Shelves<'_> {
         }
     }
 
-    /// The answer that made a place fail which began with this input. `first` is the input of the request.
-    async fn answer(&self, place: &Place, input: Input, first: Carried) -> Result<KeptAnswer, NotDone> {
-        let value = self.manager.get(self.scope, FailedAnswer::key(place).as_str()).await?;
-        let Some(answer) = value.as_ref().and_then(FailedAnswer::decode) else {
+    /// The answer that made a place fail which began with this input.
+    async fn answer(&self, place: &Place, input: Input) -> Result<KeptAnswer, NotDone> {
+        let key = FailedAnswer::key(place);
+        let Some(value) = self.manager.get(self.scope, key.as_str()).await? else {
             let why = format!("the place `{place}` did not fail because of an answer, or the answer was not kept");
             return Err(NotDone::NotThere(why));
         };
-        let sent = match input {
-            Input::Carried(carried) => carried,
-            _ => first,
-        };
-        let secrets = self.instance.secret_values(sent, &self.info, self.manager).await?;
+        let answer = FailedAnswer::decode(&value).ok_or(NotFound::Unreadable(key))?;
+        let secrets = self.secret_values_at(place, input).await?;
         Ok(KeptAnswer { answer, secrets })
     }
 
@@ -258,7 +244,7 @@ impl Shelves<'_> {
 
     /// A payload as it was stored.
     async fn taken(&self, carried: Carried) -> Result<Payload, NotDone> {
-        self.instance.recorded(carried, &self.info, self.manager, GONE).await
+        self.instance.recorded(carried, &self.opened.info, &self.manager, GONE).await
     }
 
     /// Without the values of the flow's secret fields.
@@ -278,44 +264,50 @@ impl Shelves<'_> {
         self.is_masked.load(Ordering::Relaxed)
     }
 
-    async fn input(&self, route: Route<'_>, place: &Place, input: Input) -> Result<Payload, NotDone> {
+    async fn input(&self, place: &Place, input: Input) -> Result<Payload, NotDone> {
         match input {
             Input::Carried(carried) => self.fetch(carried).await,
-            Input::Item { chunk, index } => {
-                let found = self.manager.get(self.scope, chunk.as_str()).await?;
-                let item = found.and_then(|chunk| list_item(&chunk, index as usize));
-                let item = item.map(|item| self.masked(&item));
-                item.ok_or_else(|| NotDone::NotThere("the list of items is no longer kept".to_owned()))
-            }
+            Input::Item { chunk, index } => Ok(self.masked(&self.item(&chunk, index).await?)),
+            input => self.told(self.members(place, input)).await,
+        }
+    }
+
+    /// An item of a list, as it was stored.
+    async fn item(&self, chunk: &Key, index: u32) -> Result<Payload, NotDone> {
+        let found = self.manager.get(self.scope, chunk.as_str()).await?;
+        let item = found.and_then(|chunk| list_item(&chunk, index as usize));
+        item.ok_or_else(|| NotDone::NotThere("the list of items is no longer kept".to_owned()))
+    }
+
+    /// The members whose outputs a place begins with.
+    fn members(&self, place: &Place, input: Input) -> Members {
+        let route = self.opened.begun.route(&self.instance.flow);
+        let plan = route.plan();
+        match input {
             Input::Branches(branches) => {
-                let owner = route.plan().segment(place).and_then(|segment| route.plan().body(segment.body()).owner());
-                let names = owner.map(|(composite, _)| route.plan().composite(composite).branches());
+                let owner = plan.segment(place).and_then(|segment| plan.body(segment.body()).owner());
+                let names = owner.map(|(composite, _)| plan.composite(composite).branches());
                 let name =
                     |index: usize| names.and_then(|names| names.get(index)).map(|branch| branch.name().to_string());
                 let (names, members) = branches
                     .into_iter()
                     .map(|(index, key)| (name(index).unwrap_or_default(), (MemberOutcome::Done, key)))
                     .unzip();
-                self.members(Some(names), members).await
+                Members { names: Some(names), members }
             }
             Input::Join { members, .. } => {
-                let joins = route.plan().segment(place).and_then(Segment::joins);
-                let outline = joins.map(|composite| route.plan().composite(composite));
+                let outline = plan.segment(place).and_then(Segment::joins).map(|composite| plan.composite(composite));
                 let names = outline
                     .filter(|outline| outline.kind() == CompositeKind::Graph)
                     .map(|outline| outline.branches().iter().map(|branch| branch.name().to_string()).collect());
-                self.members(names, members).await
+                Members { names, members }
             }
             other => unreachable!("nobody knows how to show the input {other:?}"),
         }
     }
 
     /// What became of members: an object by their names, or a list if they have none.
-    async fn members(
-        &self,
-        names: Option<Vec<String>>,
-        members: Vec<(MemberOutcome, Key)>,
-    ) -> Result<Payload, NotDone> {
+    async fn told(&self, Members { names, members }: Members) -> Result<Payload, NotDone> {
         let keys: Vec<Key> = members.iter().map(|(_, key)| key.clone()).collect();
         let found = self.manager.read_all(self.scope, &keys).await?;
         let mut room = JOINED;

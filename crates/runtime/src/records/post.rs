@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::progress::{NotFound, Remembered, unreadable};
 use crate::deadline::Deadline;
-use crate::delivery::{lines, restart_clocks};
+use crate::delivery::restart_clocks;
 use crate::forward::{NotForwarded, Onward};
 use crate::instance::Instance;
 use crate::observers::{Observers, joined_labels};
@@ -88,7 +88,7 @@ impl Instance {
             let context = Context::external(info.clone(), &token.place, Arc::new(manager));
             let trace = self.tracer.begin(info, &token.place, None);
             let label = joined_labels(token.labels());
-            let lines = lines(plan, info.id.clone(), &token.place, label, trace.id());
+            let lines = self.lines_about(plan, info, &token.place, label, trace.id());
             let observers = Observers::for_phase(lines, trace, &self.metrics);
             let branching = branching(plan, &token);
             let call_id = Some(Uuid::now_v7());

@@ -23,14 +23,35 @@ pub struct FailedAnswer {
     pub body: Payload,
 }
 
+/// What the status of a request tells of such an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerSummary {
+    /// Its status.
+    pub status: u16,
+    /// The size of its body, in bytes.
+    pub bytes: u64,
+    /// The content type of its body.
+    pub content_type: Option<String>,
+}
+
+/// The line of JSON that a value begins with. The beginning of the body follows.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct FirstLine {
     status: u16,
     bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers: Option<EncodedHeaders>,
+}
+
+/// The part of a [`FirstLine`] that a summary needs.
+#[derive(Deserialize)]
+struct Summarized {
+    status: u16,
+    bytes: u64,
+    #[serde(default)]
+    content_type: Option<String>,
 }
 
 impl FailedAnswer {
@@ -55,15 +76,26 @@ impl FailedAnswer {
         layout::answer(place)
     }
 
-    /// Decodes the value of the key; `None` if the driver did not write it.
+    /// Decodes the value of the key; `None` if it is not one that [`encode`](FailedAnswer::encode) has returned.
     #[must_use]
     pub fn decode(value: &Bytes) -> Option<FailedAnswer> {
-        let end = value.iter().position(|byte| *byte == b'\n')?;
-        let Header { status, bytes, content_type, headers } = decode(&value.slice(..end))?;
+        let (line, body) = split(value)?;
+        let FirstLine { status, bytes, content_type, headers } = decode(&line)?;
+        let headers = match headers {
+            Some(encoded) => Some(KeptHeaders::decode(encoded)?),
+            None => None,
+        };
         let content_type = content_type.and_then(|text| HeaderValue::from_str(&text).ok());
-        let body = Payload::new(value.slice(end + 1..)).with_content_type_header(content_type);
-        let headers = headers.and_then(KeptHeaders::decode);
+        let body = Payload::new(body).with_content_type_header(content_type);
         Some(FailedAnswer { status, headers, bytes, body })
+    }
+
+    /// Decodes what the status of a request tells of the value of the key; `None` if the driver did not write it.
+    #[must_use]
+    pub fn summary(value: &Bytes) -> Option<AnswerSummary> {
+        let (line, _) = split(value)?;
+        let Summarized { status, bytes, content_type } = decode(&line)?;
+        Some(AnswerSummary { status, bytes, content_type })
     }
 
     /// The value of the key: a line of JSON, and then the beginning of the body.
@@ -71,13 +103,19 @@ impl FailedAnswer {
     pub fn encode(&self) -> Bytes {
         let content_type = self.body.content_type().map(str::to_owned);
         let headers = self.headers.as_ref().map(KeptHeaders::encode);
-        let head = encode(&Header { status: self.status, bytes: self.bytes, content_type, headers });
+        let head = encode(&FirstLine { status: self.status, bytes: self.bytes, content_type, headers });
         let mut value = BytesMut::with_capacity(head.len() + 1 + self.body.len());
         value.put(head);
         value.put_u8(b'\n');
         value.put_slice(self.body.bytes());
         value.freeze()
     }
+}
+
+/// The first line of a value, and what follows it.
+fn split(value: &Bytes) -> Option<(Bytes, Bytes)> {
+    let end = value.iter().position(|byte| *byte == b'\n')?;
+    Some((value.slice(..end), value.slice(end + 1..)))
 }
 
 #[cfg(test)]
@@ -118,6 +156,27 @@ mod tests {
         let expected = FailedAnswer { headers: None, ..kept };
         assert_eq!(FailedAnswer::decode(&Bytes::from_static(value)).as_ref(), Some(&expected));
         assert_eq!(expected.encode(), value);
+    }
+
+    /// Otherwise the answer would be taken for one of an older version.
+    #[test]
+    fn a_value_with_headers_that_cannot_be_decoded_is_not_decoded_without_them() {
+        for list in [r#"[["x y","a"]]"#, r#"[["x-own","a\n"]]"#, r#"[["x-own"]]"#, "7"] {
+            let value = format!("{{\"status\":400,\"bytes\":2,\"headers\":{{\"list\":{list}}}}}\nno");
+            assert_eq!(FailedAnswer::decode(&Bytes::from(value)), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_summary_is_what_the_answer_says() {
+        let kept = answer(400, &[("content-type", b"text/plain"), ("x-why", b"a")], b"no".to_vec());
+        let expected = AnswerSummary { status: 400, bytes: 2, content_type: Some("text/plain".to_owned()) };
+        assert_eq!(FailedAnswer::summary(&kept.encode()), Some(expected));
+        let older = FailedAnswer { headers: None, body: Payload::new("no"), ..kept };
+        let expected = AnswerSummary { status: 400, bytes: 2, content_type: None };
+        assert_eq!(FailedAnswer::summary(&older.encode()), Some(expected));
+        assert_eq!(FailedAnswer::summary(&Bytes::from_static(b"{\"status\":400}\n")), None);
+        assert_eq!(FailedAnswer::summary(&Bytes::from_static(b"{\"status\":400,\"bytes\":2}")), None);
     }
 
     #[test]

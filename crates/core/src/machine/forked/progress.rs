@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 
 use super::control::Control;
 use super::ended::Ended;
-use super::failed_answer::FailedAnswer;
+use super::failed_answer::AnswerSummary;
 use super::message::Message;
 use super::parked::Parked;
 use super::record::{Reason, Record};
@@ -75,7 +75,7 @@ pub struct PlaceProgress {
     /// The branch that it chose.
     pub chosen: Option<usize>,
     /// The answer of the function that made it fail, if it is known.
-    pub answer: Option<FailedAnswer>,
+    pub answer: Option<AnswerSummary>,
     /// The deliveries that were given up.
     pub tried: Option<Tried>,
     /// The members that it began.

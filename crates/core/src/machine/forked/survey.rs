@@ -270,7 +270,7 @@ impl<'a> Surveyor<'a> {
         let mut progress = progress(&message.place, standing, record.as_ref(), tried);
         if progress.reason.as_ref().is_some_and(|reason| reason.code == code::ERROR_ANSWER.as_str()) {
             let answer = self.look(layout::answer(&message.place)).flatten();
-            progress.answer = answer.and_then(|answer| FailedAnswer::decode(&answer));
+            progress.answer = answer.and_then(|answer| FailedAnswer::summary(&answer));
         }
         progress.labels = message.labels().map(str::to_owned).collect();
         let tried_ms = progress.tried.as_ref().map_or(0, |tried| tried.last_ms);

@@ -65,7 +65,7 @@ async fn a_request_without_query_and_headers_has_an_empty_head() {
     assert_eq!(head["query"], "");
     let names: Vec<&str> =
         head["headers"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
-    assert!(!names.iter().any(|name| name.starts_with("x-faasflow-")), "{names:?}");
+    assert_eq!(names, [""; 0]);
 }
 
 #[tokio::test]
@@ -83,6 +83,61 @@ async fn secret_values_are_masked_in_the_query_and_in_headers() {
     assert_eq!(head["query_altered"], "masked");
     assert_eq!(shown(&head, "x-card"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "x-note"), ("the card [secret]", Some("masked")));
+}
+
+/// Programs often repeat only a part of a header.
+#[tokio::test]
+async fn the_parts_of_a_credential_are_masked_too() {
+    let refuses = Fake::with(|call| {
+        let token = call.header("authorization").unwrap().split_once(' ').unwrap().1.to_owned();
+        let reply = Reply::new(format!("{token} has expired, and so have s:c00kie-1 and c00kie-2")).status(401);
+        reply.header("x-token", &token).header("x-cookie", "of c00kie-2")
+    });
+    let kit = remembering(chain()).function("one", refuses).start().await;
+    let request = kit.request("x").header("x-faasflow-request-id", "c").header("authorization", "Bearer t0ken-5678");
+    let request = request.header("cookie", "first=s%3Ac00kie-1; second=\"c00kie-2\"");
+    request.query("access_token", "t0ken-5678").query("s", "c00kie-2").query("size", "5").answer().await;
+    let told: Value = waited(&kit, "/_/requests/c").await.json();
+    assert_eq!(told["status"], "failure", "{told}");
+    let answer = payload(&kit, "c/input/head").await;
+    let head: Value = answer.json();
+    assert_eq!(head["query"], "access_token=[secret]&s=[secret]&size=5");
+    assert_eq!(head["query_altered"], "masked");
+    assert!(!answer.text().contains("t0ken") && !answer.text().contains("c00kie"), "{head}");
+    let body = payload(&kit, "c/answer?place=1").await;
+    assert_eq!(body.text(), "[secret] has expired, and so have [secret] and [secret]");
+    assert_eq!(body.header("x-faasflow-masked"), Some("true"));
+    let head: Value = payload(&kit, "c/answer/head?place=1").await.json();
+    assert_eq!(shown(&head, "x-token"), ("[secret]", Some("masked")));
+    assert_eq!(shown(&head, "x-cookie"), ("of [secret]", Some("masked")));
+
+    // `ada:pass:word`
+    let request = kit.request("x").header("x-faasflow-request-id", "w").header("x-note", "not pass:word");
+    request.header("authorization", "Basic YWRhOnBhc3M6d29yZA==").query("user", "ada").answer().await;
+    let head: Value = payload(&kit, "w/input/head").await.json();
+    assert_eq!((shown(&head, "x-note"), &head["query"]), (("not [secret]", Some("masked")), &json!("user=ada")));
+}
+
+#[tokio::test]
+async fn a_secret_header_may_have_any_bytes() {
+    let refuses = Fake::with(|_| Reply::new("no room in zürich-9, nor in m\u{fc}nchen-9").status(400));
+    let flow = chain().secret_header("x-city").secret_header("x-town");
+    let kit = remembering(flow).function("one", refuses).start().await;
+    let headers: [(&str, &[u8]); 5] = [
+        ("x-faasflow-request-id", b"u"),
+        ("x-city", "zürich-9".as_bytes()),
+        ("x-town", b"m\xfcnchen-9"),
+        ("x-note", "to zürich-9".as_bytes()),
+        ("x-latin1", b"to m\xfcnchen-9"),
+    ];
+    let header =
+        |(name, value): (&str, &[u8])| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
+    kit.request("x").headers(headers.into_iter().map(header).collect()).answer().await;
+    waited(&kit, "/_/requests/u").await;
+    let head: Value = payload(&kit, "u/input/head").await.json();
+    assert_eq!(shown(&head, "x-note"), ("to [secret]", Some("masked")));
+    assert_eq!(shown(&head, "x-latin1"), ("to [secret]", Some("masked")));
+    assert_eq!(payload(&kit, "u/answer?place=1").await.text(), "no room in [secret], nor in [secret]");
 }
 
 /// All of them reach the functions, also if the request runs again.
@@ -179,6 +234,27 @@ async fn an_answer_that_an_older_version_kept_has_no_headers() {
     let head: Value = payload(&kit, "o/answer/head?place=2").await.json();
     assert_eq!(head, json!({ "version": 1, "status": 418, "headers_left_out": 0 }));
     assert_eq!(payload(&kit, "o/answer?place=2").await.text(), "old");
+}
+
+/// It is not an answer of an older version.
+#[tokio::test]
+async fn an_answer_whose_headers_cannot_be_read_is_refused() {
+    let memory = Memory::new();
+    let kit = remembering(phases(&["one", "two"]).state(memory.clone())).function("two", Fake::failing(400));
+    let kit = kit.start().await;
+    kit.request("x").header("x-faasflow-request-id", "d").answer().await;
+    waited(&kit, "/_/requests/d").await;
+    let scope = Scope { flow: "flow".into(), request: "d".into() };
+    let value = "{\"status\":418,\"bytes\":3,\"headers\":{\"list\":[[\"x y\",\"a\"]]}}\nnew";
+    memory.set(&scope, FailedAnswer::key(&Place::from(2)).as_str(), value.into()).await.unwrap();
+    for target in ["d/answer/head?place=2", "d/answer?place=2"] {
+        let answer = asked(&kit, Method::GET, &format!("/_/requests/{target}")).await;
+        let found = (answer.status.as_u16(), answer.header("x-faasflow-error-code"));
+        assert_eq!(found, (500, Some("FF0425")), "{target}: {}", answer.text());
+        assert!(answer.text().contains("is damaged, or a later version"), "{target}: {}", answer.text());
+    }
+    // The status needs no headers.
+    assert_eq!(status(&kit, "d").await["places"][1]["answer"], json!({ "status": 418, "bytes": 3 }));
 }
 
 #[tokio::test]

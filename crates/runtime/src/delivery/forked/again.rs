@@ -17,7 +17,6 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::definitions::BegunWith;
 use crate::delivery::drive::refuse;
-use crate::delivery::receive::lines;
 use crate::first_outage::FirstOutage;
 use crate::forward::{NotForwarded, Onward};
 use crate::instance::Instance;
@@ -72,7 +71,7 @@ impl Instance {
         let context = Context::external(info.clone(), &place, Arc::new(in_steps.noting(outage.clone())));
         let context = context.remembered_for(self.config.keep_records);
         let trace = self.tracer.begin(&info, &place, None);
-        let lines = lines(self.flow.plan(), info.id.clone(), &place, String::new(), trace.id());
+        let lines = self.lines_about(self.flow.plan(), &info, &place, String::new(), trace.id());
         lines.hide(secrets);
         let observers = Observers::for_phase(lines, trace, &self.metrics);
         let phase = self.caller.phase_headers(&context, &observers);

@@ -12,7 +12,6 @@ use faasflow_http::now_ms;
 use super::perform::{Performer, Stop};
 use crate::deadline::Deadline;
 use crate::definitions::BegunWith;
-use crate::delivery::lines;
 use crate::first_outage::FirstOutage;
 use crate::instance::Instance;
 use crate::observers::Observers;
@@ -43,7 +42,7 @@ impl Instance {
             let context = Context::external(info.clone(), &first.place, state).remembered_for(self.config.keep_records);
             let trace = self.tracer.begin(info, &first.place, None);
             let route = begun.route(&self.flow);
-            let lines = lines(route.plan(), info.id.clone(), &first.place, String::new(), trace.id());
+            let lines = self.lines_about(route.plan(), info, &first.place, String::new(), trace.id());
             let observers = Observers::for_phase(lines, trace, &self.metrics);
             let phase = self.caller.phase_headers(&context, &observers);
             let execution = self.execution(&context, &phase, route, deadline, &observers, outage);
