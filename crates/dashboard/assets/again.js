@@ -106,6 +106,7 @@ export function editing(flow, id, fill, signal) {
   const note = h("p", { class: "note" }, "Loading the input of ", link(requestPage(flow, id), id), "…");
   const path = api.requestPath(flow, id);
   let isMasked = false;
+  let isMissing = false;
   /** Fills in the query and the headers. Returns the content type if it is known, and what to say. */
   const fillHead = async () => {
     const head = await headOf(path, signal);
@@ -127,6 +128,7 @@ export function editing(flow, id, fill, signal) {
   const fillBody = async (type) => {
     const answer = await api.ask(`${path}/input`, signal);
     isMasked = answer.headers.get("X-Faasflow-Masked") === "true";
+    isMissing = true;
     fill.type(type ?? answer.headers.get("Content-Type") ?? "");
     const length = Number(answer.headers.get("Content-Length") ?? 0);
     if (length > MOST_TEXT) {
@@ -147,6 +149,7 @@ export function editing(flow, id, fill, signal) {
       fill.type(type ?? "");
       return "The input is not shown, because the flow has secret fields and the input is not JSON: type it.";
     }
+    isMissing = false;
     fill.body(text);
     return isMasked ? `Values of secret fields are shown as ${SECRET}: type them.` : "";
   };
@@ -165,7 +168,9 @@ export function editing(flow, id, fill, signal) {
     note,
     headers: [["X-Faasflow-Repeats", id]],
     /** Why this body cannot be sent; `null` if it can. */
-    fault: (body) => (isMasked && body.includes(SECRET)
-      ? `The body still has ${SECRET} where the value of a secret field belongs: type the value.` : null),
+    fault: (body) => {
+      if (isMissing && body === "") return "The input of the other request is not in this form: choose a file, or type a body.";
+      return isMasked && body.includes(SECRET) ? `The body still has ${SECRET} where the value of a secret field belongs: type the value.` : null;
+    },
   };
 }
