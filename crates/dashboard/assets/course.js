@@ -19,7 +19,9 @@ function hasCounted(fork, places) {
 /** When what led to a place ended; `undefined` for the first one. */
 function ledAt(place, { places, moved_ms: moved }) {
   const at = places.indexOf(place);
-  const before = places.slice(0, at < 0 ? 0 : at).filter((other) => other.done_ms !== undefined);
+  // The status does not list all items of a long list.
+  if (at < 0) return places.findLast((fork) => fork.members && isInMemberOf(place.place, fork.place))?.done_ms;
+  const before = places.slice(0, at).filter((other) => other.done_ms !== undefined);
   const led = before.filter((other) => place.path.every((name, index) => other.path[index] === name) || other.path.length < place.path.length);
   if (led.length === 0) return undefined;
   const last = Math.max(...led.map((other) => other.done_ms));

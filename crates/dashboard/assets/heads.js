@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, put } from "./dom.js";
 import { counted } from "./format.js";
-import { loading } from "./parts.js";
+import { loading, parameters, setParameters } from "./parts.js";
 
 /** A list of headers, each with its name, its value, and how the value differs from the original. */
 function list(headers) {
@@ -17,12 +17,19 @@ export function folded(headers) {
   return h("details", {}, h("summary", {}, counted(headers.length, "header")), list(headers.map(([name, value]) => ({ name, value }))));
 }
 
-/** What a head shows at this path, under a heading that asks for it when it is unfolded for the first time. */
-function asked(title, path, show, signal) {
+/**
+ * What a head shows at this path, under a heading that asks for it when it is unfolded for the first time. If it is unfolded, the URL has this name.
+ */
+function asked(name, title, path, show, signal) {
   const inside = h("div", {});
   const fold = h("details", { class: "head" }, h("summary", {}, title), inside);
   let isAsked = false;
+  const opened = () => new Set(parameters().getAll("unfolded"));
   fold.addEventListener("toggle", async () => {
+    const others = opened();
+    if (fold.open) others.add(name);
+    else others.delete(name);
+    setParameters({ unfolded: [...others] });
     if (!fold.open || isAsked) return;
     isAsked = true;
     put(inside, loading());
@@ -34,6 +41,7 @@ function asked(title, path, show, signal) {
       put(inside, h("p", { class: "quiet" }, api.sentence(error)));
     }
   });
+  fold.open = opened().has(name);
   return fold;
 }
 
@@ -41,14 +49,14 @@ const leftOut = ({ headers_left_out: number }) =>
   (number > 0 ? h("p", { class: "quiet" }, `${counted(number, "other header")} ${number === 1 ? "is" : "are"} not shown.`) : null);
 
 /** The query and the headers of the request at this path, folded. */
-export const requestHead = (path, signal) => asked("Query and headers", `${path}/input/head`, (head) => [
+export const requestHead = (path, signal) => asked("request", "Query and headers", `${path}/input/head`, (head) => [
   h("dl", { class: "headers" }, h("div", {}, h("dt", {}, "Query"), h("dd", {}, head.query === "" ? h("span", { class: "quiet" }, "none") : head.query))),
   head.headers.length === 0 ? h("p", { class: "quiet" }, "It had no headers of its own.") : list(head.headers),
   leftOut(head),
 ], signal);
 
 /** The headers of the answer that made a place fail, folded. `query` names the place. */
-export const answerHead = (path, query, signal) => asked("Headers", `${path}/answer/head?${query}`, (head) => [
+export const answerHead = (path, query, signal) => asked(new URLSearchParams(query).get("place"), "Headers", `${path}/answer/head?${query}`, (head) => [
   head.headers === undefined ? h("p", { class: "quiet" }, "This answer was recorded by an older version of Faasflow, which did not keep its headers.")
     : list(head.headers),
   leftOut(head),

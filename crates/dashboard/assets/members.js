@@ -61,6 +61,8 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   let pinned = [];
   /** The places in the URL of which it is known whether they exist. */
   const pinnedFor = new Set();
+  /** The items that were opened since the list was last filtered. */
+  const openedHere = new Set();
   let isMore = false;
   let latest = null;
   /** What was known of the members when they were last asked for. */
@@ -87,6 +89,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   function ask(changed) {
     query = { ...query, ...changed };
     shown = PAGE;
+    openedHere.clear();
     writeList(fork.place, query, shown);
     read();
   }
@@ -168,13 +171,17 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
 
   function draw() {
     const isPlain = query.status === "" && query.search === "";
-    const apart = isPlain ? pinned.filter((pin) => !items.some((item) => item.number === pin.number)) : [];
+    // What was opened in this list stays, also if it does not match any more.
+    for (const { number } of items) {
+      if ([...opened].some((one) => isInMemberOf(one, fork.place) && numberOf(one, fork.place) === number)) openedHere.add(number);
+    }
+    const apart = pinned.filter(({ number }) => (isPlain || openedHere.has(number)) && !items.some((item) => item.number === number));
     const listed = [...apart, ...items];
     rows.hidden = listed.length === 0;
     more.hidden = !isMore;
     const all = latest?.of.members?.all;
     setText(note, listed.length === 0 ? "None." : isMore ? `The first ${count(listed.length)}${isPlain && all ? ` of ${count(all)}` : ""}.`
-      : isPlain ? "" : `${counted(listed.length, "item or branch", "items or branches")}.`);
+      : isPlain ? "" : `${counted(items.length, "item or branch", "items or branches")}${apart.length > 0 ? `, and ${count(apart.length)} that ${apart.length === 1 ? "is" : "are"} open` : ""}.`);
     keyed(rows, listed, (item) => item.number, make, (row, item) => row.bring(item));
   }
 

@@ -51,7 +51,9 @@ pub(super) async fn shown(visit: &Visit) -> Result<(), String> {
         tab.shows(text).await?;
     }
     expect(tab.eval("document.body.innerText.includes('t0ken')").await? == json!(false), || "a token is shown".into())?;
-    visit.seen("request-head").await
+    visit.seen("request-head").await?;
+    tab.reload().await?;
+    tab.shows(QUERY).await
 }
 
 pub(super) async fn command(visit: &Visit) -> Result<(), String> {
