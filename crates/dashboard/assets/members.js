@@ -172,9 +172,6 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
   function draw() {
     const isPlain = query.status === "" && query.search === "";
     // What was opened in this list stays, also if it does not match any more.
-    for (const { number } of items) {
-      if ([...opened].some((one) => isInMemberOf(one, fork.place) && numberOf(one, fork.place) === number)) openedHere.add(number);
-    }
     const apart = pinned.filter(({ number }) => (isPlain || openedHere.has(number)) && !items.some((item) => item.number === number));
     const listed = [...apart, ...items];
     rows.hidden = listed.length === 0;
@@ -220,6 +217,7 @@ export function membersOf(fork, path, signal, { opened, choose, insideOf }) {
     const isHere = (one) => isInMemberOf(one, fork.place) && numberOf(one, fork.place) === number;
     details.open = [...opened].some(isHere);
     details.addEventListener("toggle", () => {
+      if (details.open) openedHere.add(number);
       // The URL may name a place where the item was before.
       if (!details.open) for (const one of [...opened].filter(isHere)) choose(null, one);
       else if (![...opened].some(isHere)) choose(item.place, item.place);
