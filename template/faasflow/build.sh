@@ -90,9 +90,9 @@ TEXT
 
 # Without LTO, these crates are small rather than fast. Those in `tiny` do next to nothing for most requests. Those in `small` do more:
 # `faasflow-runtime` and `faasflow-core` are the largest of Faasflow's own.
-tiny='brotli-decompressor chrono combine faasflow-otlp faasflow-state h2 hyper-rustls idna object_store prometheus quick-xml redis rustls
-    rustls-webpki ruzstd url'
-small='axum axum-core faasflow-core faasflow-runtime futures-util'
+tiny='brotli-decompressor chrono combine faasflow-admin faasflow-otlp faasflow-state h2 hyper-rustls idna object_store prometheus quick-xml
+    redis rustix rustls rustls-webpki ruzstd url'
+small='axum axum-core faasflow-core faasflow-http faasflow-runtime futures-util tokio-util tracing-subscriber'
 if [ "$CARGO_PROFILE_RELEASE_LTO" = fat ]; then tiny=; small=; fi
 
 # Runs cargo in the release profile, with the crates above optimized for size. Cargo warns about a crate that is not there.
