@@ -5,13 +5,13 @@ mod tests;
 
 /// The document, in which [`NAME`] stands for the name of the flow, without the white space between its values: each flow contains it, so
 /// it should be small.
-const TEMPLATE: &str = match std::str::from_utf8(&COMPACT) {
+static TEMPLATE: &str = match std::str::from_utf8(&COMPACT) {
     Ok(text) => text,
     Err(_) => panic!("the document is UTF-8"),
 };
 const NAME: &str = "FLOW";
 const SOURCE: &[u8] = include_bytes!("openapi.json");
-const COMPACT: [u8; compacted().1] = {
+static COMPACT: [u8; compacted().1] = {
     let (source, mut compact, mut at) = (compacted().0, [0; compacted().1], 0);
     while at < compact.len() {
         compact[at] = source[at];
