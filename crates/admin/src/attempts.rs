@@ -1,4 +1,4 @@
-//! What a place tells of its deliveries, of its steps in them, and of the calls of those.
+//! The deliveries of a place, the steps that they executed, and the calls that these made.
 
 use serde::{Deserialize, Serialize};
 

@@ -21,7 +21,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Whether a secret value was left out of it.
+    /// Whether a secret value is masked in it.
     #[must_use]
     pub fn is_masked(&self) -> bool {
         self.query_altered == Some(Altered::Masked) || has_masked(&self.headers)
@@ -37,7 +37,7 @@ pub struct AnswerHead {
     pub version: u32,
     /// The status.
     pub status: u16,
-    /// The headers; absent if a version of Faasflow recorded the answer that did not keep them.
+    /// The headers; absent if the answer was recorded by an older version of Faasflow, which did not keep them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Vec<ShownHeader>>,
     /// How many other headers there were.
@@ -45,7 +45,7 @@ pub struct AnswerHead {
 }
 
 impl AnswerHead {
-    /// Whether a secret value was left out of it.
+    /// Whether a secret value is masked in it.
     #[must_use]
     pub fn is_masked(&self) -> bool {
         self.headers.as_deref().is_some_and(has_masked)

@@ -49,8 +49,8 @@ pub struct RequestSummary {
 #[serde(default)]
 #[non_exhaustive]
 pub struct RequestAt {
-    /// The place: one that matches the filter of the list, or that is being retried, if there is such a place. If none of the members of a
-    /// graph or for-each has been looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
+    /// The place. If several are open, one that matches the filter of the list comes first, and then one that is being retried. If the
+    /// members of a graph or for-each were not looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
     pub place: String,
     /// The branches and items that it is in, as in [`Place::path`].
     pub path: Vec<String>,

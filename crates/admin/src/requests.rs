@@ -53,7 +53,8 @@ pub struct FlowRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// Its places, in the order in which they began. Of the items of a for-each with more than 20, or inside an item, only the first 20
-    /// that failed and up to 20 that are in progress are listed. All are counted in [`members`](Place::members), and [`ITEMS`](crate::paths::ITEMS) lists them.
+    /// that failed and up to 20 that are in progress are listed. All are counted in [`members`](Place::members), and
+    /// [`ITEMS`](crate::paths::ITEMS) lists them.
     pub places: Vec<Place>,
     /// The places ahead of it that have not begun, in the order of the flow: those of which it is known that they follow. Those in
     /// items of a for-each and in branches of a choice are not listed. Empty once the request has ended.
@@ -390,9 +391,9 @@ pub struct Output {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Members {
-    /// All items or branches. The numbers of those with a status, which follow, add up to it.
+    /// All items or branches: the sum of the counts below.
     pub all: u64,
-    /// How many of them may be in progress at once, if not all: those with a higher number wait until others have ended.
+    /// How many of them may be in progress at once; absent if there is no limit. Items with a higher number wait until others have ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u64>,
     /// Those that have not begun, or may not have because the request is paused or parked.

@@ -128,7 +128,7 @@ fn is_carried(name: &HeaderName) -> bool {
         || name == TRACESTATE.as_str())
 }
 
-/// Headers with which somebody proves who they are.
+/// Headers that carry credentials.
 const CREDENTIALS: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
@@ -144,8 +144,8 @@ const CREDENTIALS: [HeaderName; 12] = [
     HeaderName::from_static("x-vault-token"),
 ];
 
-/// Whether a header is one with which somebody proves who they are, such as `Authorization` or `Cookie`. People are not shown its
-/// value, even if the flow has not declared it as secret.
+/// Whether a header carries credentials, such as `Authorization` or `Cookie`. Its value is shown to nobody, even if the flow has not
+/// declared it as secret.
 #[must_use]
 pub fn is_credential(name: &HeaderName) -> bool {
     CREDENTIALS.contains(name)

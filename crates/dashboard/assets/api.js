@@ -21,7 +21,7 @@ export const awayWords = (error) => (error instanceof Away ? `${error.message[0]
 /** What to say about an error. */
 export const told = (error) => (isAway(error) ? awayWords(error) : error.message);
 
-/** The same as a sentence of its own. Refusals end with a full stop, or without. */
+/** The same as a sentence. Some refusals end with a full stop, and others do not. */
 export function sentence(error) {
   const text = told(error);
   return /[.!?]$/.test(text) ? text : `${text}.`;
@@ -98,7 +98,7 @@ const silent = new Map();
  */
 export const getSoon = (path, signal) => soon(path, signal, get);
 
-/** Asks in the same way only whether there is something at a path: 304 says so without sending it. A refusal is an error. */
+/** Asks in the same way whether there is something at a path. The answer 304 says so without sending it. A refusal is an error. */
 export const checkSoon = (path, signal) => soon(path, signal, async (path, signal) => {
   const answer = await open(path, { signal, headers: { "If-None-Match": "*" } });
   if (!answer.ok && answer.status !== 304) throw await refusal(answer);

@@ -37,8 +37,8 @@ function hasWaitedForTurn(place, request) {
 }
 
 /**
- * What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. Deliveries are divided into their steps if
- * those are known and `withSteps` says so.
+ * What is known of a place over time, as parts of its bar: when it waited and why, and when it was executed. With `withSteps`, deliveries are
+ * divided into their steps if those are known.
  */
 export function partsOf(place, request, now, calls, withSteps = true) {
   const parts = [];

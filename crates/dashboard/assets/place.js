@@ -15,7 +15,7 @@ const LINES = 100;
 /** How often lines are asked for while there may be more, in milliseconds, and how long after the end of a place lines may still come. */
 const EVERY = 2000;
 const LAST_LINES = 15_000;
-/** How often the requests of other flows that a place may have called are looked for at most, in milliseconds. */
+/** The shortest time between two looks for the requests that a place has started in other flows, in milliseconds. */
 const CALLED_EVERY = 5000;
 /** The content type of what is joined. */
 const MEMBERS = "application/vnd.faasflow.members+json";
@@ -141,7 +141,7 @@ function placeLog(place, element, signal) {
 function calledRequests(element, signal) {
   const found = new Set();
   let askedAt = -Infinity;
-  /** In which state of the place all of them were asked for. Nothing, if it is not known of some whether they exist. */
+  /** The state of the place when all of them were asked for; empty if it is not known of some whether they exist. */
   let askedFor = "";
   return async (of) => {
     const missing = (of.called ?? []).filter(({ request }) => !found.has(request));

@@ -1,9 +1,8 @@
 // The steps of deliveries over time, and each of their calls.
 
-import { h, keyed, s, setText } from "./dom.js";
+import { WIDTH, barOf, draw, placed } from "./bars.js";
+import { h, keyed, put, setText } from "./dom.js";
 import { count, counted, duration, exact, within } from "./format.js";
-
-const WIDTH = 1000;
 
 const plain = (name) => name.replaceAll("`", "");
 
@@ -11,13 +10,12 @@ const plain = (name) => name.replaceAll("`", "");
 const answerOf = ({ status, text }) => String(status ?? text ?? "no answer");
 
 /**
- * The parts of a bar for a step: its calls and the waiting between them, or the step as a whole if it calls nothing. The last call is drawn as `failed` if
- * the step has failed, and otherwise as `done`.
+ * The parts of a bar for a step: its calls and the waiting between them, or the step as a whole if it calls nothing. The last call is drawn as
+ * `failed` if the step has failed, and otherwise as `done`.
  */
 function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed, calls = [], earlier_calls: earlier = 0 }, done, failed) {
   const kind = hasFailed ? failed : done;
   if (calls.length === 0) return [{ kind, from: began, to: ended, title: plain(name) }];
-  // Of many calls, only the last ones are known.
   const before = { kind: "again", from: began, to: calls[0].began_ms, title: `${plain(name)}: ${counted(earlier, "earlier call")}` };
   const parts = calls.flatMap((call, index) => {
     const isLast = index === calls.length - 1;
@@ -25,12 +23,13 @@ function partsOfStep({ name, began_ms: began, done_ms: ended, failed: hasFailed,
     if (index > 0) parts.unshift({ kind: "idle", from: calls[index - 1].done_ms, to: call.began_ms, title: `${plain(name)}: waiting for another call` });
     return parts;
   });
+  // Of many calls, only the last ones are known.
   return earlier > 0 ? [before, ...parts] : parts;
 }
 
 /**
- * The parts of the bar of a delivery, or none if its steps do not tell all of it: some are not listed, or it failed after them. Those in branches and
- * items are one part, because they overlap.
+ * The parts of the bar of a delivery, or none if its steps do not tell all of it: some are not listed, or it failed after them. Those in
+ * branches and items are one part, because they overlap.
  */
 export function partsOfSteps(steps = [], unlisted = 0, kind) {
   const isGood = ["done", "recovered"].includes(kind);
@@ -100,14 +99,10 @@ function row(step, scale, isGivenUp) {
   if (earlier > 0) words.unshift(`${count(earlier)} earlier`);
   const isSimple = calls.length === 1 && earlier === 0;
   const answers = isSimple ? answerOf(calls[0]) : calls.length > 0 ? `calls: ${words.join(", ")}` : "";
-  const drawn = partsOfStep(step, isGivenUp ? "gave" : "done", isGivenUp ? "gave" : "failed").map(({ kind, from, to, title }) => {
-    const isThin = kind === "idle";
-    const width = Math.max(isThin ? 0 : 4, scale(to) - scale(from));
-    const x = Math.max(0, Math.min(scale(from), WIDTH - width));
-    return s("rect", { class: `at-${kind}`, x, y: isThin ? 5.5 : 2, width, height: isThin ? 3 : 10, rx: isThin ? 0 : 2 }, s("title", {}, title));
-  });
+  const bar = barOf();
+  put(bar, partsOfStep(step, isGivenUp ? "gave" : "done", isGivenUp ? "gave" : "failed").map((part) => draw(...placed(part, scale))));
   return h("li", {},
     h("span", { class: "step" }, branch === undefined ? null : h("span", { class: "path" }, `${within(branch.split("/"))} › `), plain(name)),
     h("span", { class: "quiet" }, [`${failed ? "failed after " : ""}${duration(done - began)}`, answers].filter(Boolean).join(" · ")),
-    s("svg", { class: "bar-of", viewBox: `0 0 ${WIDTH} 14`, preserveAspectRatio: "none", "aria-hidden": "true" }, drawn));
+    bar);
 }

@@ -1,5 +1,6 @@
 // The places of a request over time.
 
+import { WIDTH, barOf, draw, placed } from "./bars.js";
 import { KINDS, callOf, partsOf } from "./course.js";
 import { h, keyed, put, putIfNew, s, setText } from "./dom.js";
 import { count, counted, duration, hasNotBegun, isOpen, steps, within } from "./format.js";
@@ -11,7 +12,6 @@ import { callsOf } from "./steps.js";
 
 /** How many places are shown at first. */
 const SHOWN = 200;
-const WIDTH = 1000;
 /** The items of a for-each with more than so many are not places of their own here. They are in the list of the place that began them. */
 const MANY = 20;
 
@@ -86,17 +86,12 @@ function whileMembers(place, request, now) {
   return [place.done_ms, join?.queued_ms ?? join?.began_ms ?? ended];
 }
 
-function draw({ kind, title }, x, width) {
-  const shape = { queue: [5.5, 3], slot: [5.5, 3], idle: [5.5, 3] }[kind] ?? [2, 10];
-  return s("rect", { class: `at-${kind}`, x, y: shape[0], width, height: shape[1], rx: shape[1] > 5 ? 2 : 0 }, title ? s("title", {}, title) : null);
-}
-
 const withoutGeneration = (place) => place.split("@")[0];
 
 function make(place, opened, choose, insideOf) {
   const status = chip(place.status);
   const length = h("span", { class: "quiet length" });
-  const picture = s("svg", { class: "bar-of", viewBox: `0 0 ${WIDTH} 14`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const picture = barOf();
   const path = place.path.length > 0 ? h("span", { class: "path" }, `${within(place.path)} › `) : null;
   const inside = h("div", { class: "inside" });
   const details = h("details", { "data-place": place.place },
@@ -132,13 +127,9 @@ function make(place, opened, choose, insideOf) {
     row.className = hasNotBegun(of) ? "ahead" : "";
     updateChip(status, hasNotBegun(of) ? "Not begun" : seen.isGivenUp ? "given up" : of.status);
     const { parts, scale, cuts, now } = seen;
-    const drawn = parts.map((part) => {
-      const [begin, end] = [scale(part.from), scale(part.to)];
-      const width = Math.max(["queue", "slot", "idle"].includes(part.kind) ? 0 : 4, end - begin);
-      return [part.kind, part.title, Math.round(Math.max(0, Math.min(begin, WIDTH - width))), Math.round(width)];
-    });
+    const drawn = parts.map((part) => placed(part, scale));
     putIfNew(picture, [drawn, cuts.map((cut) => Math.round((cut.at + cut.end) / 2))], () => [
-      drawn.map(([kind, title, x, width]) => draw({ kind, title }, x, width)),
+      drawn.map((one) => draw(...one)),
       cuts.map((cut) => s("rect", { class: "cut", x: (cut.at + cut.end) / 2 - 2, y: 0, width: 4, height: 14 },
         s("title", {}, `nothing is known to have been executed for ${duration(cut.to - cut.from)}`))),
     ]);

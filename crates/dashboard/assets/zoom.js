@@ -26,7 +26,7 @@ export function zoomable(signal) {
   const tools = h("div", { class: "zoom", role: "group", "aria-label": "Size of the picture", hidden: true }, smaller, larger, fit, told);
   const element = h("div", { class: "framed" }, tools, frame);
   const given = parameters().get("zoom") ?? "";
-  /** A size in percent, `fit`, or nothing as long as nobody has chosen. */
+  /** A size in percent or `fit`; empty until the reader chooses one. */
   let size = given === "fit" ? given : SIZES.includes(Number(given)) ? Number(given) : "";
   /** Where the reader has scrolled to. */
   let scroll = kept("picture");

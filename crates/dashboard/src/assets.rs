@@ -57,6 +57,7 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "main.js": SCRIPT,
     "again.js": SCRIPT,
     "api.js": SCRIPT,
+    "bars.js": SCRIPT,
     "bulk.js": SCRIPT,
     "charts.js": SCRIPT,
     "course.js": SCRIPT,

@@ -146,7 +146,7 @@ async fn zoomed(tab: &Tab) -> Result<(), String> {
     tab.until("the size is in the URL", "new URLSearchParams(location.search).get('zoom') === '150'").await
 }
 
-/// Nobody has scrolled the picture if only the page has.
+/// What the page itself has scrolled is not kept as if the reader had done it.
 pub(super) async fn brought(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     let headers = [("x-faasflow-request-id", "live-brought"), ("content-type", "application/json")];

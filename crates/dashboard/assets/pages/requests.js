@@ -20,7 +20,7 @@ const DEEPEST = 64;
 const TYPING = 250;
 /** From when on the list says how long a request has not moved, in milliseconds. */
 const STILL = 60_000;
-/** From which scroll position on somebody reads further down, in pixels. */
+/** A reader who has scrolled further than this is reading further down, in pixels. */
 const READ = 150;
 
 export const COLUMNS = [{ name: "Status", class: "status" }, "Request", "Flow", { name: "Began", class: "when" }];
@@ -201,7 +201,7 @@ export function page(main, { signal }) {
     // After a reload, those of the same moment are the ones that were listed.
     const isNew = (item) => !listedKeys.has(keyOf(item)) && (isFirst ? item.started_ms > newest : item.started_ms >= newest);
     const waiting = new Set(isReading ? wanted.filter(isNew) : []);
-    // So many have come meanwhile that those that were listed are not among the newest ones any more.
+    // So many requests have begun meanwhile that those that were listed are no longer among the newest.
     if (isFirst && waiting.size === wanted.length) waiting.clear();
     isFirst = false;
     const wantedKeys = new Set(wanted.map(keyOf));

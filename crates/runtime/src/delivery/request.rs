@@ -91,8 +91,8 @@ pub(crate) fn identify(headers: &HeaderMap, remembers: bool) -> RequestId {
         .unwrap_or_else(|| RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"))
 }
 
-/// The id that a call of a request is in the flow that it calls, if that one remembers its requests. `key` is the idempotency key of
-/// the call.
+/// The id of the request that a call of this request starts, if the function is a flow that remembers its requests. `key` is the
+/// idempotency key of the call.
 pub(crate) fn called_request(request: &RequestId, key: &str) -> RequestId {
     let hash = hex::encode(&Sha256::digest(key)[..8]);
     let own = RequestId::parse(&format!("{request}.{hash}")).or_else(|| RequestId::parse(&hash));

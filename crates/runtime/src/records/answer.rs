@@ -154,7 +154,7 @@ fn attempt(attempt: &Attempt) -> api::Attempt {
     told
 }
 
-/// A place as lists show it: which one it is, and how far.
+/// A place as lists show it: which one it is, and how far it is.
 pub(super) fn brief(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
     let segment = plan.segment(&progress.place);

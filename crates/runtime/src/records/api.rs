@@ -348,12 +348,17 @@ async fn show(function: &Instance, id: &str, query: RawQuery, request: Request, 
         let content_type = payload.content_type_header().cloned().unwrap_or(OCTETS);
         let mut response = Response::new(Body::from(payload.into_bytes()));
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        if is_masked {
-            response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
-        }
-        Ok(response)
+        Ok(saying_if_masked(response, is_masked))
     };
     answered_about(id, answer.await)
+}
+
+/// An answer for people, which says whether secret values are masked in it.
+pub(super) fn saying_if_masked(mut response: Response, is_masked: bool) -> Response {
+    if is_masked {
+        response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// Does something to its end, even if the client leaves.

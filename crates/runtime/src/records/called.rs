@@ -8,7 +8,8 @@ use faasflow_core::{Action, RequestInfo};
 use crate::delivery::called_request;
 
 /// One for each call that the place may make, in the order of the steps, including those of branches that were not chosen. The ids are
-/// computed: they derive from the idempotency keys. Calls for each item of a for-each that runs within the phase are left out: it is not recorded how many items there were.
+/// computed: they derive from the idempotency keys. Calls for each item of a for-each within the phase are left out, because the number of
+/// items is not recorded.
 pub(super) fn called(route: Route<'_>, info: &RequestInfo, place: &Place) -> Vec<api::CalledRequest> {
     let Some(segment) = route.segment(place) else { return Vec::new() };
     let (flow, plan) = (route.flow(), route.flow().plan());

@@ -87,7 +87,7 @@ impl Filter {
 pub(super) enum Because {
     /// One of its open places is what the filter asks for.
     Place(Box<api::Place>),
-    /// Whatever its places are.
+    /// Its places do not matter.
     Whole,
 }
 

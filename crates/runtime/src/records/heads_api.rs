@@ -6,11 +6,8 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use faasflow_core::headers;
-use http::HeaderValue;
-use serde::Serialize;
 
-use super::api::{Id, named, parameters};
+use super::api::{Id, named, parameters, saying_if_masked};
 use super::parameters::{Nothing, Showing};
 use super::refused::answered_about;
 use crate::instance::Instance;
@@ -34,7 +31,8 @@ async fn input_head(
         let scope = function.scope_from(&id)?;
         let Nothing {} = parameters(query.as_deref())?;
         let head = function.request_head(&scope).await?;
-        Ok(response(&head, head.is_masked()))
+        let is_masked = head.is_masked();
+        Ok(saying_if_masked(Json(head).into_response(), is_masked))
     };
     answered_about(&id, answer.await)
 }
@@ -51,15 +49,8 @@ async fn answer_head(
         let Showing { place } = parameters(query.as_deref())?;
         let place = named(place.as_deref())?;
         let head = function.answer_head(&scope, &place).await?;
-        Ok(response(&head, head.is_masked()))
+        let is_masked = head.is_masked();
+        Ok(saying_if_masked(Json(head).into_response(), is_masked))
     };
     answered_about(&id, answer.await)
-}
-
-fn response(head: &impl Serialize, is_masked: bool) -> Response {
-    let mut response = Json(head).into_response();
-    if is_masked {
-        response.headers_mut().insert(headers::MASKED, HeaderValue::from_static("true"));
-    }
-    response
 }

@@ -6,8 +6,8 @@ use faasflow_admin as api;
 use faasflow_core::graph::{Place, Plan};
 use faasflow_core::machine::forked::{Ended, FAILED, PlaceProgress, Standing};
 
-/// How many items of a for-each are listed that have not ended. The others are only counted.
-const OPEN: usize = 20;
+/// How many items of a for-each are listed besides those that failed. The rest is only counted.
+const OTHERS: usize = 20;
 
 /// What is seen of an item in its places.
 #[derive(Clone, Copy, Default)]
@@ -25,8 +25,7 @@ pub(super) struct Chosen<'a> {
     unlisted: HashMap<&'a Place, api::Unlisted>,
 }
 
-/// Chooses the places to list: of the items of a for-each, the first that failed, and of those that have not ended first those that are
-/// retried.
+/// Chooses the places to list: of the items of a for-each, the first that failed, and of the others first those that are retried.
 pub(super) fn chosen<'a>(plan: &Plan, places: &'a [PlaceProgress]) -> Chosen<'a> {
     let mut items: HashMap<Place, HashMap<u32, Item>> = HashMap::new();
     for (at, progress) in places.iter().enumerate() {
@@ -41,15 +40,15 @@ pub(super) fn chosen<'a>(plan: &Plan, places: &'a [PlaceProgress]) -> Chosen<'a>
     }
     let mut unlisted: HashMap<Place, api::Unlisted> = HashMap::new();
     for (fork, items) in &mut items {
-        let (mut failed, mut open): (Vec<_>, Vec<_>) =
+        let (mut failed, mut others): (Vec<_>, Vec<_>) =
             items.iter().map(|(index, item)| (*index, *item)).partition(|(_, item)| item.has_failed && !item.is_open);
         failed.sort_unstable_by_key(|(_, item)| item.at);
-        open.sort_unstable_by_key(|(_, item)| (!item.is_retried, item.at));
+        others.sort_unstable_by_key(|(_, item)| (!item.is_retried, item.at));
         let mut left = api::Unlisted::default();
         for (index, _) in failed.iter().skip(FAILED) {
             items.remove(index);
         }
-        for (index, item) in open.iter().skip(OPEN) {
+        for (index, item) in others.iter().skip(OTHERS) {
             items.remove(index);
             left.open += u64::from(item.is_open);
             left.retrying += u64::from(item.is_open && item.is_retried);

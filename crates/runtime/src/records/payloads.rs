@@ -225,7 +225,7 @@ impl Shelves<'_> {
         }
     }
 
-    /// The answer that made a place fail which began with this input.
+    /// The answer that made a place fail. `input` is what the place began with.
     async fn answer(&self, place: &Place, input: Input) -> Result<KeptAnswer, NotDone> {
         let key = FailedAnswer::key(place);
         let Some(value) = self.manager.get(self.scope, key.as_str()).await? else {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::unset::is_unset;
 
-/// How many calls of a step are described, the last ones.
+/// How many calls of a step are described. The last ones are kept.
 const CALLS: usize = 10;
 /// How many steps of a delivery are described.
 const STEPS: usize = 30;
@@ -14,8 +14,8 @@ const STEPS: usize = 30;
 /// All times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Steps {
-    /// The steps, in the order in which they ended. If there were too many, those that failed are kept first, then those in no branch or item, then those that were called several
-    /// times.
+    /// The steps, in the order in which they ended. If there were too many, those that failed are kept first, then those in no branch
+    /// or item, and then those that were called several times.
     pub listed: Vec<StepTimes>,
     /// How many others there were.
     #[serde(default, skip_serializing_if = "is_unset")]
@@ -103,7 +103,7 @@ impl Steps {
         self.listed.push(step);
     }
 
-    /// Whether they tell no more than the times of the delivery as a whole do, which is so for a single step with a single call.
+    /// Whether the times of the delivery as a whole tell as much, as for a single step with a single call.
     #[must_use]
     pub fn are_plain(&self) -> bool {
         self.listed.len() < 2 && self.unlisted == 0 && self.listed.iter().all(|step| step.calls.len() < 2)

@@ -153,7 +153,7 @@ pub(super) struct Seen {
 
 /// What the entries of a join say about the members.
 pub(super) struct SoFar {
-    /// Those that have begun. With those that did not begin at once is the number of entries that there were before them.
+    /// The members that have begun. For one that did not begin at once, how many entries there were before it.
     pub(super) begun: Vec<(u32, Option<u32>)>,
     /// How those have ended that have an entry.
     pub(super) entered: HashMap<u32, Ended>,
@@ -162,7 +162,7 @@ pub(super) struct SoFar {
 }
 
 impl SoFar {
-    /// What these entries say, which are all that there are.
+    /// What these entries say. They are all entries of the join.
     pub(super) fn after(outline: &Composite, terms: &Terms, entries: &[Entry]) -> SoFar {
         let mut begun: Vec<_> = Tally::first(outline, terms).into_iter().map(|member| (member, None)).collect();
         let (mut entered, mut tally) = (HashMap::new(), Tally::new(outline, terms));

@@ -41,7 +41,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Members {
-    /// All. Those with a status, which follow, add up to it.
+    /// All of them: the sum of the counts below.
     pub all: u32,
     /// How many may be in progress at once.
     pub at_most: u32,

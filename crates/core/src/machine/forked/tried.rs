@@ -10,7 +10,7 @@ use super::steps::Steps;
 
 /// How many attempts are described, the last ones. All are counted.
 const DESCRIBED: usize = 20;
-/// Of how many of them the steps are described.
+/// How many of the last attempts have their steps described.
 const WITH_STEPS: usize = 3;
 
 /// The deliveries of a place that were given up and come again. It only informs people, so a write may be lost.

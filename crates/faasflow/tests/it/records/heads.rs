@@ -48,7 +48,7 @@ async fn the_query_and_the_headers_of_a_request_are_shown_to_those_who_sign() {
     assert_eq!(shown(&head, "x-latin1"), ("z\u{fffd}rich", Some("not_utf8")));
     assert_eq!(shown(&head, "authorization"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "cookie"), ("[secret]", Some("masked")));
-    // Who only knows the id learns nothing of this.
+    // To know the id is not enough.
     let told = status(&kit, "h").await.to_string();
     assert!(!told.contains("north") && !told.contains("size"), "{told}");
     let unsigned = get(&kit, "/_/requests/h/input/head").await;
@@ -196,7 +196,7 @@ async fn the_headers_of_the_answer_that_made_a_place_fail_are_kept() {
     assert_eq!(unsigned.status, 401);
 }
 
-/// A header is as secret in the body of an answer as it is in the headers.
+/// A function may repeat a secret header in the body of its answer. It is masked there too.
 #[tokio::test]
 async fn the_body_of_an_answer_does_not_repeat_a_secret_header() {
     let refuses = Fake::with(|call| Reply::new(format!("{:?} is not allowed", call.header("x-key"))).status(403));
@@ -236,7 +236,7 @@ async fn an_answer_that_an_older_version_kept_has_no_headers() {
     assert_eq!(payload(&kit, "o/answer?place=2").await.text(), "old");
 }
 
-/// It is not an answer of an older version.
+/// It must not be taken for an answer that an older version has recorded.
 #[tokio::test]
 async fn an_answer_whose_headers_cannot_be_read_is_refused() {
     let memory = Memory::new();

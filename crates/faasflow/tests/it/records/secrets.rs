@@ -200,7 +200,7 @@ async fn a_secret_that_a_step_returns_is_masked_in_the_input_of_the_next_one() {
     }
 }
 
-/// Loses its payloads.
+/// A state manager that loses payloads.
 #[derive(Clone, Default)]
 struct Forgetful {
     memory: Memory,
@@ -224,7 +224,7 @@ impl Behaviour for Forgetful {
     }
 }
 
-/// Nobody knows then what is secret in it.
+/// Without the payload, it is not known which values are secret.
 #[tokio::test]
 async fn nothing_is_shown_that_may_repeat_a_payload_that_is_lost() {
     for (has_fields, status, why) in

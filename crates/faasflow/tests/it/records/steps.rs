@@ -82,7 +82,7 @@ async fn a_delivery_that_was_given_up_tells_its_calls() {
 
 /// The path of the place is not repeated with each of its steps.
 #[tokio::test]
-async fn the_branches_of_steps_are_those_inside_their_place() {
+async fn a_step_names_only_the_branches_inside_its_place() {
     let items = ForEach::new(Flow::builder().apply(Call::new("two").sync())).at_most(1);
     let graph = Graph::new().branch("a", Flow::builder().apply("one").for_each(items));
     let flow = Flow::builder().graph(graph.branch("b", Flow::builder().apply("three")));
