@@ -115,3 +115,32 @@ fn a_member_whose_request_ends_meanwhile_is_late_and_need_not_come_again() {
         assert_eq!(reply, if is_over { Reply::Late } else { Reply::ComeAgain });
     }
 }
+
+/// Another delivery of the token that ends the request finishes it, and removes its record, while this one looks.
+#[test]
+fn a_request_that_is_finished_meanwhile_is_not_ended_once_more() {
+    let flow = call("a").build().unwrap();
+    let branching = Branching { origin: Origin::Token, joins: Vec::new() };
+    let message = Message::arrived(Place::from(1), Payload::empty().into(), branching);
+    for is_finished in [true, false] {
+        let (mut journal, mut looks) = (Journal::new(), 0);
+        let reply = loop {
+            journal.add(match proceed(&flow, &message, &journal) {
+                Effect::ReadAll(keys) => {
+                    let over = Bytes::from_static(br#"{"by":"1","outcome":"success"}"#);
+                    Answer::FoundAll(keys.iter().map(|key| (key.as_str() == "over@0").then(|| over.clone())).collect())
+                }
+                Effect::Read(key) if key.as_str() == "finished@0" => {
+                    looks += 1;
+                    Answer::Found((is_finished && looks > 1).then(|| Bytes::from_static(b"null")))
+                }
+                Effect::Read(_) => Answer::Found(None),
+                Effect::Forget => Answer::Done,
+                Effect::Reply(reply) => break reply,
+                other => panic!("{other:?}"),
+            });
+        };
+        let ended = Reply::Ended(faasflow_core::Outcome::Success, None);
+        assert_eq!(reply, if is_finished { ended } else { Reply::ComeAgain });
+    }
+}
