@@ -52,7 +52,7 @@ pub struct RequestAt {
     /// The place. If several are open, one that matches the filter of the list comes first, and then one that is being retried. If the
     /// members of a graph or for-each were not looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
     pub place: String,
-    /// The branches and items that it is in, as in [`Place::path`].
+    /// The branches and items that it is in, as in [`Place::path`](crate::Place::path).
     pub path: Vec<String>,
     /// The label of the item that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
