@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::command;
+use crate::command::{self, Profile};
 
 /// The text of `chaos --help`.
 pub(crate) const HELP: &str = "\
@@ -28,18 +28,9 @@ could not run; 2 the command line is wrong";
 
 /// Builds the programs, and runs the test with the remaining arguments.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
-    let release = words.contains(&"--release");
+    let profile = if words.contains(&"--release") { Profile::Release } else { Profile::Debug };
     let words: Vec<&str> = words.iter().copied().filter(|word| *word != "--release").collect();
-    let built = (|| {
-        let mut cargo = crate::command::cargo();
-        cargo.current_dir(root).args(["build", "--quiet", "--package", "faasflow-e2e", "--package", "faasflow-cli"]);
-        if release {
-            cargo.arg("--release");
-        }
-        command::run(&mut cargo)?;
-        let folder = if release { "release" } else { "debug" };
-        Ok::<_, String>(command::target_folder(root)?.join(folder).join("faasflow-e2e"))
-    })();
+    let built = command::build_e2e(root, profile);
     let status = built.and_then(|program| {
         let mut chaos = Command::new(&program);
         let status = chaos.current_dir(root).arg("chaos").args(words).status();

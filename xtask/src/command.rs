@@ -25,6 +25,34 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// A build profile of Cargo.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// The default of `cargo build`.
+    Debug,
+    /// `cargo build --release`.
+    Release,
+}
+
+/// Builds the test suites and the command line that they use, and returns the program of the suites.
+///
+/// # Errors
+///
+/// If the build fails.
+pub(crate) fn build_e2e(root: &Path, profile: Profile) -> Result<PathBuf, String> {
+    let mut build = cargo();
+    build.current_dir(root).args(["build", "--quiet", "--package", "faasflow-e2e", "--package", "faasflow-cli"]);
+    let folder = match profile {
+        Profile::Debug => "debug",
+        Profile::Release => {
+            build.arg("--release");
+            "release"
+        }
+    };
+    run(&mut build)?;
+    Ok(target_folder(root)?.join(folder).join("faasflow-e2e"))
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors

@@ -13,6 +13,8 @@ mod release;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::command::Profile;
+
 const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
@@ -21,6 +23,7 @@ Usage: cargo xtask COMMAND
   e2e image --short            the part of the image suite that CI runs
   e2e image --functions        its checks of container functions under `faasflow up`
   e2e image --podman           those of them that run with Podman
+  e2e ui --release             the ui suite on release builds, for the times that it prints
   e2e install                  install everything the suites need (each suite also does this itself)
   bench [--quick] [--only NAME...] [--json FILE] [--soak] [--peers]
                                run the benchmarks and print tables; --soak measures memory under long loads; --peers
@@ -50,8 +53,9 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["check"] => check::run(&root()),
-        ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite]),
-        ["e2e", "image", part @ ("--short" | "--functions" | "--podman")] => e2e(&["image", part]),
+        ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite], Profile::Debug),
+        ["e2e", "image", part @ ("--short" | "--functions" | "--podman")] => e2e(&["image", part], Profile::Debug),
+        ["e2e", "ui", "--release"] => e2e(&["ui"], Profile::Release),
         ["e2e", ..] => return wrong(&format!("`e2e` needs the name of a suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));
@@ -104,17 +108,10 @@ fn root() -> PathBuf {
 }
 
 /// Builds the suites with the programs they start, and runs one.
-fn e2e(words: &[&str]) -> Result<(), String> {
+/// Builds the suites and the command line, and runs a suite.
+fn e2e(words: &[&str], profile: Profile) -> Result<(), String> {
     let root = root();
-    command::run(command::cargo().current_dir(&root).args([
-        "build",
-        "--quiet",
-        "--package",
-        "faasflow-e2e",
-        "--package",
-        "faasflow-cli",
-    ]))?;
-    let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
+    let program = command::build_e2e(&root, profile)?;
     command::run(Command::new(program).current_dir(&root).args(words))
 }
 
