@@ -27,6 +27,9 @@ const REMEMBERED: usize = 1024;
 /// How long the last entry of a join is remembered. Afterwards, the store may have forgotten the request, and another one may
 /// have its id.
 const FRESH: Duration = Duration::from_secs(60);
+/// For how long after a fork its first member assumes that no other has ended, instead of looking. If members of another process have,
+/// it tries in vain to create the first entry, which costs more than a look.
+const NEW: Duration = Duration::from_secs(1);
 
 /// The joins in which members of this process take part, by request and fork.
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ struct Round {
     expected: usize,
     ready: Vec<Waiting>,
     last: Option<LastEntry>,
+    /// When this process began the members, if it did.
+    forked: Option<Instant>,
 }
 
 /// The last entry that is known to exist.
@@ -117,6 +122,11 @@ pub(crate) enum Part {
 }
 
 impl Join {
+    /// Notes that this process is about to begin the members.
+    pub(crate) fn forked(&self) {
+        lock(&self.round).forked = Some(Instant::now());
+    }
+
     /// Waits for a round. `None` if that takes too long.
     pub(crate) async fn take_turn(self: Arc<Join>) -> Option<Turn> {
         let until = Instant::now() + PATIENCE;
@@ -127,9 +137,10 @@ impl Join {
                 if !round.closed {
                     round.expected += 1;
                     let last = round.last.clone().filter(|last| last.learnt.elapsed() < FRESH);
+                    let is_new = round.forked.is_some_and(|forked| forked.elapsed() < NEW);
                     let number = round.number;
                     drop(round);
-                    return Some(Turn { join: self.clone(), number, last, is_open: true });
+                    return Some(Turn { join: self.clone(), number, last, is_new, is_open: true });
                 }
             }
             tokio::time::timeout_at(until, ended).await.ok()?;
@@ -140,8 +151,8 @@ impl Join {
     fn end(&self, number: u64, last: Option<LastEntry>) {
         let mut round = lock(&self.round);
         if round.number == number {
-            let last = last.or(round.last.take());
-            *round = Round { number: number + 1, last, ..Round::default() };
+            let (last, forked) = (last.or(round.last.take()), round.forked);
+            *round = Round { number: number + 1, last, forked, ..Round::default() };
             self.ended.notify_waiters();
         }
     }
@@ -154,6 +165,8 @@ pub(crate) struct Turn {
     /// The number of the round.
     number: u64,
     last: Option<LastEntry>,
+    /// Whether this process began the members a moment ago.
+    is_new: bool,
     /// Whether the round still waits for the member.
     is_open: bool,
 }
@@ -161,7 +174,8 @@ pub(crate) struct Turn {
 impl Turn {
     /// How many entries the join has, as far as this process knows.
     pub(crate) fn entries(&self) -> Option<u32> {
-        self.last.as_ref().map(|entry| entry.number + 1)
+        let known = self.last.as_ref().map(|entry| entry.number + 1);
+        known.or(self.is_new.then_some(0))
     }
 
     /// The value of a key, if it is the last entry. Entries never change.
@@ -368,6 +382,24 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         let turn = join.clone().take_turn().await.unwrap();
         assert_eq!((turn.entries(), turn.value(entrant(&flow, 0).key())), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fork_of_this_process_has_no_entries_for_a_moment() {
+        let (flow, join) = (flow(), join());
+        join.forked();
+        // A turn that is not used changes nothing.
+        assert_eq!(join.clone().take_turn().await.unwrap().entries(), Some(0));
+        tokio::time::advance(NEW - Duration::from_millis(1)).await;
+        let turn = join.clone().take_turn().await.unwrap();
+        assert_eq!(turn.entries(), Some(0));
+        assert!(enter(&flow, turn, 0).await.is_some());
+        assert_eq!(join.clone().take_turn().await.unwrap().entries(), Some(1));
+
+        let join = Joins::default().of("id", &Place::from(1));
+        join.forked();
+        tokio::time::advance(NEW).await;
+        assert_eq!(join.clone().take_turn().await.unwrap().entries(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
 //! Tokens and stored values that do not fit the flow must not make the machine panic.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use faasflow_core::envelope::{Branching, Origin, Terms};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::Unfit;
-use faasflow_core::machine::forked::{Answer, Effect, Journal, Message, Ran, Reply, Times, proceed};
+use faasflow_core::machine::forked::{Answer, Effect, Input, Journal, Message, Ran, Reply, Times, proceed};
+use faasflow_core::state::Key;
 use faasflow_core::{Choice, Flow, FlowBuilder, ForEach, Payload, Policy};
 
 fn call(function: &str) -> FlowBuilder {
@@ -90,6 +93,59 @@ fn a_token_of_a_member_that_the_join_does_not_have_is_refused() {
     let without_joins = Message { joins: Vec::new(), ..member(1, 2) };
     let refused = Reply::Refused(Unfit::NoSuchPlace(without_joins.place.clone()));
     assert_eq!(deliver(&for_each, &without_joins, "", ""), refused);
+}
+
+/// Delivers a token with this store until its phase is executed, and returns the input and what was read, a line for each read.
+fn input_of(flow: &Flow, message: &Message, store: &HashMap<&str, Bytes>) -> (Input, Vec<String>) {
+    let (mut journal, mut reads) = (Journal::new(), Vec::new());
+    let read = |key: &Key| store.get(key.as_str()).cloned();
+    loop {
+        journal.add(match proceed(flow, message, &journal) {
+            Effect::Read(key) => {
+                reads.push(key.to_string());
+                Answer::Found(read(&key))
+            }
+            Effect::ReadAll(keys) => {
+                reads.push(keys.iter().map(Key::as_str).collect::<Vec<_>>().join(" "));
+                Answer::FoundAll(keys.iter().map(read).collect())
+            }
+            Effect::Execute(input) => return (input, reads),
+            other => panic!("{other:?}"),
+        });
+    }
+}
+
+/// A round trip to the store takes longer than all that a join computes.
+#[test]
+fn a_join_of_few_members_reads_them_with_the_first_read() {
+    let flow = parallel();
+    let terms = |policy| Terms { members: 2, policy, at_most: 2, list: None, seen: 0, due_ms: None, label: None };
+    let member = Bytes::from_static(b"{\"ended\":\"done\",\"turn\":0}\n");
+    let entry =
+        r#"{"member":1,"ended":"done","with":[[0,"done"]],"tally":{"done":2,"branches":"dd","verdict":"complete"}}"#;
+    let store = HashMap::from([
+        ("member/1/0", member.clone()),
+        ("member/1/1", member.clone()),
+        ("entry/1/0", Bytes::from_static(entry.as_bytes())),
+    ]);
+    let join = |policy| {
+        let origin = Origin::Join { terms: terms(policy), entry: Some(0) };
+        let branching = Branching { origin, joins: Vec::new() };
+        let join = flow.plan().segments().find(|segment| segment.joins().is_some()).expect("the flow has a join");
+        let place = Place::from(1).sibling(join.place());
+        input_of(&flow, &Message::arrived(place, Payload::empty().into(), branching), &store)
+    };
+
+    let (input, reads) = join(Policy::Failures(0));
+    assert_eq!(reads, ["over@0 entry/1/0 member/1/0 member/1/1 posted/4 result/4"]);
+    let Input::Join { known, .. } = input else { panic!("{input:?}") };
+    assert_eq!(known, [Some(member.clone()), Some(member)]);
+
+    // A join that goes on after some failures needs the results of few members, and reads them when it knows which.
+    let (input, reads) = join(Policy::Failures(1));
+    assert_eq!(reads, ["over@0 entry/1/0 posted/4 result/4"]);
+    let Input::Join { known, .. } = input else { panic!("{input:?}") };
+    assert_eq!(known, [None, None]);
 }
 
 /// The request ends, and its values are removed, while a member is delivered once more.

@@ -146,7 +146,11 @@ impl World<'_> {
         };
         let found: Vec<Option<u32>> =
             keys.iter().map(|key| self.keys.find(key).and_then(|key| state.value(key))).collect();
-        self.count(self.locals[local as usize].message, keys.len(), 0);
+        let known = match input {
+            Input::Join { known, .. } => known.iter().flatten().count(),
+            _ => 0,
+        };
+        self.count(self.locals[local as usize].message, keys.len() - known, 0);
         self.executions += 1;
         if let Some(next) = self.memo.get(&(local, found.clone())) {
             return Ok(Some(*next));
@@ -203,7 +207,7 @@ impl World<'_> {
                     Err(stop) => return Ok(Some(Err(stop))),
                 }
             }
-            Input::Join { composite, verdict, members, decider } => {
+            Input::Join { composite, verdict, members, decider, .. } => {
                 let mut results = Vec::new();
                 for (index, (outcome, _)) in members.iter().enumerate() {
                     let is_written = matches!(outcome, MemberOutcome::Done | MemberOutcome::Failed);

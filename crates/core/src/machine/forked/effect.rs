@@ -86,6 +86,8 @@ pub enum Input {
         /// The outcome of each member, in order. If the member is done or failed, the key's value is its
         /// [`MemberRecord`](super::MemberRecord).
         members: Vec<(MemberOutcome, Key)>,
+        /// The values of those keys, in the same order, as far as they were read when the token arrived. Others have to be read.
+        known: Vec<Option<Bytes>>,
         /// The member that decided the join; `None` if it was decided before any member began.
         decider: Option<u32>,
     },

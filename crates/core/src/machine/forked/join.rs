@@ -16,10 +16,11 @@
 
 use bytes::Bytes;
 
+use crate::definition::Policy;
 use crate::envelope::{Carried, Origin, Terms};
 use crate::graph::{CompositeIndex, CompositeKind, Follow, Place, Segment};
 use crate::payload::Payload;
-use crate::state::layout;
+use crate::state::{Key, layout};
 
 use super::effect::{Answer, Effect, Input, Reply};
 use super::ended::Ended;
@@ -30,6 +31,9 @@ use super::message::Message;
 use super::proceed::{End, Walk, no_place, reply};
 use super::record::{Record, decode, encode};
 use super::tally::{Tally, Verdict};
+
+/// How many results a join reads together with its entry.
+const READ_AHEAD: u32 = 16;
 
 /// What a member finds at the end of a join's entries.
 pub(super) enum Next {
@@ -287,6 +291,16 @@ impl Walk<'_> {
         }
     }
 
+    /// What a join that was decided by this entry begins with: the entry, and the results of the members if it probably needs all of them
+    /// and they are few.
+    pub(super) fn join_keys(&self, composite: CompositeIndex, terms: &Terms, entry: u32) -> impl Iterator<Item = Key> {
+        let fork = self.fork_place(composite);
+        let needs_all = terms.policy == Policy::Failures(0) && terms.members <= READ_AHEAD;
+        let members = if needs_all { terms.members } else { 0 };
+        let entry = layout::entry(&fork, entry);
+        std::iter::once(entry).chain((0..members).map(move |member| layout::member(&fork, member)))
+    }
+
     /// The input of a join: the outcome of each member at the time when the join was decided.
     pub(super) fn join_input(&mut self, composite: CompositeIndex, terms: &Terms, entry: Option<u32>) -> Step<Input> {
         let fork = self.fork_place(composite);
@@ -313,9 +327,10 @@ impl Walk<'_> {
         }
         let composite = self.deployed(composite)?;
         let members = (0u32..).zip(tally.members(outline, terms, &entries));
-        let members = members.map(|(index, outcome)| (outcome, layout::member(&fork, index))).collect();
+        let members: Vec<_> = members.map(|(index, outcome)| (outcome, layout::member(&fork, index))).collect();
+        let known = members.iter().map(|(_, key)| self.replay.known(key)).collect();
         let verdict = tally.verdict.unwrap_or(Verdict::Complete);
-        Ok(Input::Join { composite, verdict, members, decider })
+        Ok(Input::Join { composite, verdict, members, known, decider })
     }
 }
 

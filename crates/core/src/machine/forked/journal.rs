@@ -88,6 +88,11 @@ impl<'a> Replay<'a> {
         self.answers.next().ok_or_else(effect)
     }
 
+    /// The value of a key, if it was read before.
+    pub(super) fn known(&self, key: &Key) -> Option<Bytes> {
+        self.known.get(key).cloned()
+    }
+
     /// Reads a key.
     pub(super) fn read(&mut self, key: Key) -> Step<Option<Bytes>> {
         if let Some(value) = self.known.get(&key) {

@@ -71,20 +71,20 @@ impl<'a> Walk<'a> {
         let of_phase = [layout::posted(place), key.clone()];
         let control = self.message.remembered.then(layout::control);
         // What a join begins with is read later, and is known then.
-        let claim = match self.message.origin {
-            Origin::Join { entry: Some(number), .. } => {
-                segment.joins().map(|composite| layout::entry(&self.fork_place(composite), number))
+        let of_join: Vec<Key> = match &self.message.origin {
+            Origin::Join { terms, entry: Some(number) } => {
+                segment.joins().map(|composite| self.join_keys(composite, terms, *number).collect()).unwrap_or_default()
             }
-            _ => None,
+            _ => Vec::new(),
         };
-        let claims = usize::from(claim.is_some());
-        let keys = std::iter::once(layout::over(place.generation())).chain(claim);
+        let of_join_count = of_join.len();
+        let keys = std::iter::once(layout::over(place.generation())).chain(of_join);
         let keys = keys.chain(joins).chain(of_phase).chain(control).collect();
         let mut found = self.replay.read_all(keys)?.into_iter();
         if let Some(over) = found.next().flatten() {
             return self.late(segment, decode(&over));
         }
-        let mut found = found.skip(claims);
+        let mut found = found.skip(of_join_count);
         let control = self.message.remembered.then(|| found.next_back().flatten()).flatten();
         let record = found.next_back().flatten();
         let posted = found.next_back().flatten();

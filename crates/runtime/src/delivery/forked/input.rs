@@ -35,7 +35,7 @@ impl<'a> Performer<'a> {
                 Ok(Begin::Steps(item))
             }
             Input::Branches(branches) => self.begin_after(branches).await,
-            Input::Join { composite, verdict, members, decider } => {
+            Input::Join { composite, verdict, members, known, decider } => {
                 if verdict == Verdict::Replied {
                     let decider = decider.and_then(|decider| members.get(decider as usize));
                     let (_, key) = decider.expect("a join that was replied to has a member that replied");
@@ -43,7 +43,7 @@ impl<'a> Performer<'a> {
                     let record = self.decode(&record, key)?;
                     return Ok(Begin::Reply(record.output, record.reason));
                 }
-                match self.results(members).await? {
+                match self.results(members, known).await? {
                     Ok((results, _room)) => self.begin_join(composite, verdict, results).await,
                     Err(kind) => Ok(self.not_begun(composite, kind)),
                 }
@@ -79,7 +79,7 @@ impl<'a> Performer<'a> {
         let (composite, _) = owner.expect("a branch of a graph has an owner");
         let (indices, keys): (Vec<usize>, Vec<Key>) = branches.into_iter().unzip();
         let members = keys.into_iter().map(|key| (MemberOutcome::Done, key)).collect();
-        let outputs = match self.results(members).await? {
+        let outputs = match self.results(members, Vec::new()).await? {
             Ok((results, _room)) => outputs_before(flow, composite, indices.into_iter().zip(results)),
             Err(kind) => Err(kind),
         };
@@ -91,19 +91,25 @@ impl<'a> Performer<'a> {
         Begin::Failure(self.execution.composite_failed(flow, composite, kind, Payload::empty()))
     }
 
-    /// What became of each member, with its output or the reason of its failure. The outputs have a share of the bytes in
-    /// flight. The inner error means that there can never be room for all of them.
-    async fn results(&self, members: Vec<(MemberOutcome, Key)>) -> Result<Result<Gathered, FailureKind>, Stop<'a>> {
+    /// What became of each member, with its output or the reason of its failure. Values that are not `known` are read. The outputs have a
+    /// share of the bytes in flight. The inner error means that there can never be room for all of them.
+    async fn results(
+        &self,
+        members: Vec<(MemberOutcome, Key)>,
+        mut known: Vec<Option<Bytes>>,
+    ) -> Result<Result<Gathered, FailureKind>, Stop<'a>> {
         let is_recorded = |outcome| matches!(outcome, MemberOutcome::Done | MemberOutcome::Failed);
-        let keys: Vec<Key> =
-            members.iter().filter(|(outcome, _)| is_recorded(*outcome)).map(|(_, key)| key.clone()).collect();
-        let mut found = self.read_all(&keys).await?.into_iter();
+        known.resize(members.len(), None);
+        let to_read =
+            members.iter().zip(&known).filter(|((outcome, _), known)| is_recorded(*outcome) && known.is_none());
+        let keys: Vec<Key> = to_read.map(|((_, key), _)| key.clone()).collect();
+        let mut found = if keys.is_empty() { Vec::new() } else { self.read_all(&keys).await? }.into_iter();
         let (mut spans, mut spans_of_failures) = (Vec::new(), Vec::new());
         let mut records = Vec::with_capacity(members.len());
         let mut bytes = 0;
-        for (outcome, key) in members {
+        for ((outcome, key), known) in members.into_iter().zip(known) {
             let record = if is_recorded(outcome) {
-                let value = found.next().flatten().ok_or_else(|| self.not_shown(&key))?;
+                let value = known.or_else(|| found.next().flatten()).ok_or_else(|| self.not_shown(&key))?;
                 let mut record = self.decode(&value, &key)?;
                 match outcome {
                     MemberOutcome::Failed => spans_of_failures.extend(record.span.take()),

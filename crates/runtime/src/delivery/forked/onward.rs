@@ -89,6 +89,11 @@ impl<'a> Performer<'a> {
 
     async fn post_to_queue(&self, mut messages: Vec<Message>) -> Result<(), Stop<'a>> {
         self.set_labels(&mut messages).await?;
+        let begins_members =
+            |message: &Message| message.place.fork().is_some_and(|(fork, _)| fork == self.message.place);
+        if messages.first().is_some_and(begins_members) {
+            self.instance.joins.of(&self.scope.request, &self.message.place).forked();
+        }
         let posts = messages.into_iter().map(|mut message| {
             start_clock(self.execution.route, &self.message.place, &mut message);
             self.post_one(message)
