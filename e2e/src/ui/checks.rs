@@ -17,6 +17,7 @@ use super::heads;
 use super::hostile;
 use super::live;
 use super::members;
+use super::narrow;
 use super::paint;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
@@ -112,9 +113,9 @@ impl Visit {
         for (width, colours) in [(1280, "light"), (1280, "dark"), (380, "light"), (380, "dark")] {
             self.tab.look(width, colours).await?;
             self.tab.picture(&self.pictures.join(format!("{name}-{width}-{colours}.png"))).await?;
-            let page = "document.documentElement";
-            let wide = self.tab.eval(&format!("{page}.scrollWidth - {page}.clientWidth")).await?;
-            faults.extend((wide != json!(0)).then(|| format!("{name} is {wide} pixels wider than {width}")));
+            if let Some(wide) = narrow::too_wide(&self.tab, width).await? {
+                faults.push(format!("{name}: at {width} pixels, one has to scroll sideways in {wide}"));
+            }
             faults.extend(self.accessible(&format!("{name} {width} {colours}")).await.err());
         }
         self.tab.look(1280, "light").await?;
