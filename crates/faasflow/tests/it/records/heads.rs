@@ -172,7 +172,9 @@ async fn the_headers_of_the_answer_that_made_a_place_fail_are_kept() {
         let reply = reply.header("x-limit", "5 per second").header("set-cookie", "session=t0ken-1234");
         let reply = reply.header("link", "<a>").header("link", "<b>");
         // It repeats what it was sent.
-        reply.header("x-echo", call.header("authorization").unwrap()).header("x-card", "of 4111-1111")
+        let reply = reply.header("x-echo", call.header("authorization").unwrap()).header("x-card", "of 4111-1111");
+        // It repeats its own cookie.
+        reply.header("x-session", "in t0ken-1234")
     });
     let kit = remembering(chain().secret("/card/number")).function("two", refuses).start().await;
     let request = kit.request(CARD).header("x-faasflow-request-id", "a").header("content-type", "application/json");
@@ -190,6 +192,7 @@ async fn the_headers_of_the_answer_that_made_a_place_fail_are_kept() {
     assert_eq!(shown(&head, "set-cookie"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "x-echo"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "x-card"), ("of [secret]", Some("masked")));
+    assert_eq!(shown(&head, "x-session"), ("in [secret]", Some("masked")));
     let links: Vec<&Value> = head["headers"].as_array().unwrap().iter().filter(|one| one["name"] == "link").collect();
     assert_eq!(links, [&json!({ "name": "link", "value": "<a>" }), &json!({ "name": "link", "value": "<b>" })]);
     let unsigned = get(&kit, "/_/requests/a/answer/head?place=2").await;
@@ -204,6 +207,20 @@ async fn the_body_of_an_answer_does_not_repeat_a_secret_header() {
     kit.request("x").header("x-faasflow-request-id", "b").header("x-key", "key-9876").answer().await;
     waited(&kit, "/_/requests/b").await;
     assert_eq!(payload(&kit, "b/answer?place=1").await.text(), "Some(\"[secret]\") is not allowed");
+}
+
+/// The values of cookies are not stored, so the body is masked when it is.
+#[tokio::test]
+async fn the_body_of_an_answer_does_not_repeat_its_own_cookie() {
+    let refuses = Fake::with(|_| {
+        Reply::new("session t0ken-1234 has expired").status(403).header("set-cookie", "session=t0ken-1234; Path=/")
+    });
+    let kit = remembering(chain()).function("one", refuses).start().await;
+    kit.request("x").header("x-faasflow-request-id", "s").answer().await;
+    waited(&kit, "/_/requests/s").await;
+    let answer = payload(&kit, "s/answer?place=1").await;
+    assert_eq!(answer.text(), "session [secret] has expired");
+    assert_eq!(answer.header("x-faasflow-masked"), Some("true"));
 }
 
 #[tokio::test]
