@@ -361,9 +361,10 @@ async fn items(visit: &Visit) -> Result<(), String> {
 async fn dead_letters(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     stand.file("courier", false)?;
+    let token = ("authorization", "Bearer t0ken-5678");
     for number in 1..=3 {
         stand
-            .post("/async-function/ship", &[("x-call-id", &format!("call-{number}"))], b"{\"order\":17}")
+            .post("/async-function/ship", &[("x-call-id", &format!("call-{number}")), token], b"{\"order\":17}")
             .await?
             .expect(202)?;
     }
@@ -379,7 +380,11 @@ async fn dead_letters(visit: &Visit) -> Result<(), String> {
     for text in ["Dead letter", "Last answer", "What was sent", "no courier answers"] {
         tab.shows(text).await?;
     }
+    let says = |text: &str| format!("document.querySelector('main').textContent.includes('{text}')");
+    tab.until("the token is masked", &format!("{} && !{}", says("[secret]"), says("t0ken"))).await?;
     visit.seen("dead-letter").await?;
+    tab.click("summary", "with all secrets").await?;
+    tab.until("the token is shown to those who ask", &says("Bearer t0ken-5678")).await?;
     stand.file("courier", true)?;
     tab.click("button", "Redrive").await?;
     tab.click("dialog button", "Redrive").await?;
