@@ -223,6 +223,24 @@ async fn the_body_of_an_answer_does_not_repeat_its_own_cookie() {
     assert_eq!(answer.header("x-faasflow-masked"), Some("true"));
 }
 
+/// The method is not recorded. Whoever sends a request again may take POST, whatever the original was sent with.
+#[tokio::test]
+async fn the_method_makes_no_difference() {
+    let kit = remembering(chain()).start().await;
+    let mut statuses = Vec::new();
+    for method in [Method::POST, Method::PUT, Method::GET, Method::DELETE, Method::PATCH] {
+        let id = method.as_str().to_lowercase();
+        let request = kit.request(CARD).method(method).query("a", "b").header("x-own", "c");
+        request.header("x-faasflow-request-id", &id).header("content-type", "application/json").answer().await;
+        statuses.push(waited(&kit, &format!("/_/requests/{id}")).await.json::<Value>()["status"].clone());
+        let sent = payload(&kit, &format!("{id}/input")).await;
+        assert_eq!(sent.text(), CARD, "{id}");
+        let head: Value = payload(&kit, &format!("{id}/input/head")).await.json();
+        assert_eq!((&head["query"], shown(&head, "x-own")), (&json!("a=b"), ("c", None)), "{id}");
+    }
+    assert_eq!(statuses, ["success"; 5]);
+}
+
 #[tokio::test]
 async fn an_answer_with_many_headers_keeps_some_of_them() {
     let refuses = Fake::with(|_| {
