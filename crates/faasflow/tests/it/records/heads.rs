@@ -223,7 +223,7 @@ async fn the_body_of_an_answer_does_not_repeat_its_own_cookie() {
     assert_eq!(answer.header("x-faasflow-masked"), Some("true"));
 }
 
-/// The method is not recorded. Whoever sends a request again may take POST, whatever the original was sent with.
+/// The method is not recorded. A request can be sent again with POST, also if the original was sent with another one.
 #[tokio::test]
 async fn the_method_makes_no_difference() {
     let kit = remembering(chain()).start().await;
