@@ -14,6 +14,7 @@ mod held;
 mod hostile;
 mod live;
 mod members;
+mod narrow;
 mod paint;
 mod photos;
 mod stand;

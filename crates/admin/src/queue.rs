@@ -114,6 +114,8 @@ pub struct DeadLetter {
     pub answer_headers: Vec<(String, String)>,
     /// The body of the last answer, up to 64 KiB. Bytes that are not UTF-8 are replaced.
     pub answer_body: Option<String>,
+    /// Whether `[secret]` stands anywhere instead of a credential.
+    pub masked: bool,
 }
 
 /// Which dead letters to discard: the body of `DELETE` of [`DEAD_LETTERS`](crate::paths::DEAD_LETTERS).

@@ -38,7 +38,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", paths::QUEUE, &[]),
     route("GET", paths::CALLS, &["limit"]),
     route("GET", paths::DEAD_LETTERS, &["limit"]),
-    route("GET", paths::DEAD_LETTER, &[]),
+    route("GET", paths::DEAD_LETTER, &["masked"]),
     route("POST", paths::REDRIVE, &[]),
     route("DELETE", paths::DEAD_LETTERS, &[]),
     route("GET", paths::FLOWS, &[]),

@@ -27,9 +27,10 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
     let client = Client::new(&queue.gateway)?;
     match queue.command {
         QueueCommand::List { limit } => list(&client, limit).await,
-        QueueCommand::DeadLetters { id: Some(id), .. } => {
+        QueueCommand::DeadLetters { id: Some(id), unmasked, .. } => {
             // As untyped JSON, to keep fields that only a newer gateway knows.
-            let answer = client.send(Method::GET, &paths::dead_letter(id), HeaderMap::new(), Bytes::new()).await?;
+            let path = format!("{}{}", paths::dead_letter(id), if unmasked { "?masked=false" } else { "" });
+            let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
             if error_code(&answer.headers) == Some(code::NO_DEAD_LETTER) {
                 return Err(Failure::failed(code::NO_DEAD_LETTER, format!("there is no dead letter {id}"))
                     .because_text("it never existed, or it was redriven or discarded")
@@ -39,7 +40,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
             say!("{letter:#}");
             Ok(())
         }
-        QueueCommand::DeadLetters { id: None, limit } => dead_letters(&client, limit).await,
+        QueueCommand::DeadLetters { id: None, limit, .. } => dead_letters(&client, limit).await,
         QueueCommand::Redrive { which, rate } => {
             let Selection { ids, function } = selection(&which);
             let asked = Redrive { ids, function, per_second: rate };

@@ -112,10 +112,10 @@ function badge(x, y, kind) {
 }
 
 function makeRow(shape, isTwice, choose) {
-  const cells = Array.from({ length: 5 }, () => h("td", { class: "number" }));
+  const cells = ["Calls", "p50", "p95", "Failed", "In progress"].map((label) => h("td", { class: "number", "data-label": label }));
   const name = button(shape.name, () => choose(shape.step), { class: "as-link" });
   // Several steps can call the same function.
-  const row = h("tr", {}, h("td", {}, name, isTwice ? h("span", { class: "quiet" }, ` step ${shape.step}`) : null), cells);
+  const row = h("tr", {}, h("td", { class: "first" }, name, isTwice ? h("span", { class: "quiet" }, ` step ${shape.step}`) : null), cells);
   row.bring = (step, isChosen) => {
     name.setAttribute("aria-pressed", String(isChosen));
     row.classList.toggle("chosen", isChosen);
@@ -153,5 +153,5 @@ function detailsOf(flow, shape, close) {
 function makeFailure(flow, { at_ms: at, request, status, duration_ms: ms }) {
   return h("tr", {}, h("td", { class: "when" }, when(at)),
     h("td", { class: "id" }, request ? link(requestPage(flow, request), request) : "–"),
-    h("td", {}, answerChip(status)), h("td", { class: "number" }, duration(ms)));
+    h("td", {}, answerChip(status)), h("td", { class: "number", "data-label": "Took" }, duration(ms)));
 }

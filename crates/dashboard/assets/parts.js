@@ -64,7 +64,10 @@ export function section(title, ...children) {
   return h("section", {}, heading, ...children);
 }
 
-/** A table with the names of its columns. Returns it and its body. */
+/**
+ * A table with the names of its columns. Returns it and its body. In a narrow window, each row is a card, and the names of the columns are not
+ * to be seen; a cell that needs one has it as its `data-label`.
+ */
 export function table(columns, name) {
   const body = h("tbody", {});
   const heads = columns.map((column) => (typeof column === "string"

@@ -11,6 +11,12 @@ const LAST = Date.UTC(9999, 11, 30);
 /** A time in milliseconds, as a filter may have it; `null` if it is another text, such as a duration. */
 export const timeOf = (text) => (/^\d+$/.test(text) ? Math.min(Number(text), LAST) : null);
 
+/** What to say if no request can begin in a range. */
+const NONE = "No request can begin between these two times, because the second is not after the first: enter a later second time, or an earlier first one.";
+
+/** Whether the end of a range is not after its beginning. Durations are left to the flows, which know the time. */
+const isEmptyRange = ({ since, until }) => timeOf(since) !== null && timeOf(until) !== null && Number(since) >= Number(until);
+
 /** What the filters `since` and `until` say, in words that can follow "began". Each is a time or a duration before now. */
 export function fromInWords(since) {
   const from = timeOf(since);
@@ -71,11 +77,13 @@ export function rangeOf({ since, until }, change) {
   function changed() {
     // A time of which only a part was entered is no time yet.
     if (from.isPartial() || to.isPartial()) return;
-    const [since, until] = [from.filter(), to.filter()];
-    const isEmpty = timeOf(since) !== null && timeOf(until) !== null && Number(since) >= Number(until);
-    setText(fault, isEmpty ? "No time is between them: the first one must be earlier." : "");
-    if (!isEmpty) change({ since, until });
+    const range = { since: from.filter(), until: to.filter() };
+    const isEmpty = isEmptyRange(range);
+    setText(fault, isEmpty ? `${NONE} The list still shows what was chosen before.` : "");
+    if (!isEmpty) change(range);
   }
 
+  // Somebody may have written the URL.
+  if (isEmptyRange({ since, until })) setText(fault, NONE);
   return [select, between];
 }

@@ -17,6 +17,7 @@ use super::heads;
 use super::hostile;
 use super::live;
 use super::members;
+use super::narrow;
 use super::paint;
 use super::stand::{self, Stand};
 use crate::suite::{Suite, expect};
@@ -112,9 +113,9 @@ impl Visit {
         for (width, colours) in [(1280, "light"), (1280, "dark"), (380, "light"), (380, "dark")] {
             self.tab.look(width, colours).await?;
             self.tab.picture(&self.pictures.join(format!("{name}-{width}-{colours}.png"))).await?;
-            let page = "document.documentElement";
-            let wide = self.tab.eval(&format!("{page}.scrollWidth - {page}.clientWidth")).await?;
-            faults.extend((wide != json!(0)).then(|| format!("{name} is {wide} pixels wider than {width}")));
+            if let Some(wide) = narrow::too_wide(&self.tab, width).await? {
+                faults.push(format!("{name}: at {width} pixels, one has to scroll sideways in {wide}"));
+            }
             faults.extend(self.accessible(&format!("{name} {width} {colours}")).await.err());
         }
         self.tab.look(1280, "light").await?;
@@ -360,9 +361,10 @@ async fn items(visit: &Visit) -> Result<(), String> {
 async fn dead_letters(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     stand.file("courier", false)?;
+    let token = ("authorization", "Bearer t0ken-5678");
     for number in 1..=3 {
         stand
-            .post("/async-function/ship", &[("x-call-id", &format!("call-{number}"))], b"{\"order\":17}")
+            .post("/async-function/ship", &[("x-call-id", &format!("call-{number}")), token], b"{\"order\":17}")
             .await?
             .expect(202)?;
     }
@@ -378,7 +380,11 @@ async fn dead_letters(visit: &Visit) -> Result<(), String> {
     for text in ["Dead letter", "Last answer", "What was sent", "no courier answers"] {
         tab.shows(text).await?;
     }
+    let says = |text: &str| format!("document.querySelector('main').textContent.includes('{text}')");
+    tab.until("the token is masked", &format!("{} && !{}", says("[secret]"), says("t0ken"))).await?;
     visit.seen("dead-letter").await?;
+    tab.click("summary", "with all secrets").await?;
+    tab.until("the token is shown to those who ask", &says("Bearer t0ken-5678")).await?;
     stand.file("courier", true)?;
     tab.click("button", "Redrive").await?;
     tab.click("dialog button", "Redrive").await?;

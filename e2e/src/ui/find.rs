@@ -99,7 +99,9 @@ async fn between(visit: &Visit) -> Result<(), String> {
     enter(0, to).await?;
     tab.shows("There are no such requests.").await?;
     enter(1, to).await?;
-    tab.shows("No time is between them: the first one must be earlier.").await?;
+    tab.shows("because the second is not after the first: enter a later second time, or an earlier first one.").await?;
+    tab.shows("The list still shows what was chosen before.").await?;
+    visit.seen("requests-between-nothing").await?;
     enter(0, from).await?;
     rows(tab, 1).await?;
     let url = format!("/ui/requests?flow=orders&search=find-2&since={from}&until={to}");
@@ -158,7 +160,12 @@ async fn bounds(visit: &Visit) -> Result<(), String> {
     let is_there = format!(
         "{both}.get('since') === '1h' && {both}.get('until') === String(new Date('2001-02-03T04:05:06').getTime())"
     );
-    tab.until("the duration stays", &is_there).await
+    tab.until("the duration stays", &is_there).await?;
+    tab.shows("orders: no time is between `since` and `until`").await?;
+    // A range of the URL in which nothing can begin is explained beside its fields.
+    visit.go(&format!("/ui/requests?flow=orders&since={later}&until={began}")).await?;
+    let says = "document.querySelector('.between').textContent.includes('the second is not after the first')";
+    tab.until("it is explained", says).await
 }
 
 pub(super) async fn call_ids(visit: &Visit) -> Result<(), String> {

@@ -285,6 +285,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
                 body: text(),
                 answer_headers: vec![(text(), text())],
                 answer_body: Some(text()),
+                masked: true,
             }),
         ),
         ("Selection", value(&Selection { ids: Some(vec![1]), function: Some(text()) })),

@@ -92,6 +92,23 @@ async fn refusals_are_recognised_by_their_codes() {
     assert!(text(&output.stderr).starts_with("error[FF0902]: the gateway answered 404 Not Found\n"), "{output:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_shown_with_credentials_only_if_they_are_asked_for() {
+    let whole = async |uri: axum::http::Uri| serde_json::json!({ "asked": uri.to_string() }).to_string();
+    let app = axum::Router::new().route("/system/queue/dead-letters/{id}", axum::routing::get(whole));
+    let (address, _serving) = listen(app).await;
+    let gateway = format!("http://{address}");
+    for (more, asked) in [(None, "dead-letters/7\""), (Some("--unmasked"), "dead-letters/7?masked=false\"")] {
+        let mut command = faasflow();
+        command.args(["queue", "dead-letters", "--gateway", &gateway, "7"]).args(more);
+        let output = run(command, b"");
+        assert!(text(&output.stdout).contains(asked), "{output:?}");
+    }
+    let mut command = faasflow();
+    command.args(["queue", "dead-letters", "--gateway", &gateway, "--unmasked"]);
+    assert!(text(&run(command, b"").stderr).contains("<ID>"), "credentials are shown of one letter");
+}
+
 /// A dead letter contains its body, so fetching all of them would take long.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_dead_letters_fetches_only_a_few_in_full() {

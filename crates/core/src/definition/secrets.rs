@@ -5,6 +5,7 @@ mod header_values;
 use std::borrow::Cow;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -14,6 +15,8 @@ use crate::payload::Payload;
 pub const SECRET: &str = "[secret]";
 /// The shortest value that is also replaced where it occurs in other texts, in characters. Too many words contain shorter ones.
 const SHORTEST: usize = 4;
+/// How often the percent-encoding of a text is undone to find a secret value in it.
+const MOST_ENCODED: usize = 3;
 
 /// Which fields of payloads are secret. Stored payloads keep their values; those that are shown do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,12 +131,13 @@ pub fn masked_text<'a>(text: &'a str, values: &[String]) -> Cow<'a, str> {
 /// A query with [`SECRET`] instead of each parameter that contains one of these values, escaped or not.
 #[must_use]
 pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
-    let is_secret = |text: &str| values.iter().any(|value| text.contains(value.as_str()));
+    let has_secret = |text: &str| values.iter().any(|value| text.contains(value.as_str()));
+    let is_secret = |text: &str| has_secret(text) || decoded(text).iter().any(|decoded| has_secret(decoded));
     let masked = |parameter: &str| -> Option<String> {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
         let written = parameter.split_once('=').map_or(parameter, |(written, _)| written);
         let is_name_secret = is_secret(&name);
-        let is_masked = is_name_secret || is_secret(&value) || is_secret(parameter);
+        let is_masked = is_name_secret || is_secret(&value) || has_secret(parameter);
         is_masked.then(|| format!("{}={SECRET}", if is_name_secret { SECRET } else { written }))
     };
     let parameters: Vec<_> = query.split('&').map(|parameter| (parameter, masked(parameter))).collect();
@@ -142,6 +146,18 @@ pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
     }
     let shown: Vec<_> = parameters.iter().map(|(plain, masked)| masked.as_deref().unwrap_or(plain)).collect();
     Cow::Owned(shown.join("&"))
+}
+
+/// The texts that a text becomes when its percent-encoding is undone: once, and again if it was encoded several times.
+fn decoded(text: &str) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    while texts.len() < MOST_ENCODED {
+        // Otherwise nothing is encoded any more, or it is no text.
+        let last = texts.last().map_or(text, String::as_str);
+        let Ok(Cow::Owned(decoded)) = percent_decode_str(last).decode_utf8() else { break };
+        texts.push(decoded);
+    }
+    texts
 }
 
 fn json(payload: &Payload) -> Option<&RawValue> {
@@ -354,6 +370,10 @@ mod tests {
         let expected = "a=1&card=[secret]&b=[secret]&[secret]=[secret]&=[secret]&c&a=%20";
         assert_eq!(masked_query(query, &values), expected);
         assert!(matches!(masked_query(query, &[]), Cow::Borrowed(same) if same == query));
+        assert_eq!(
+            masked_query("a=4111%25201111&4111%25201111=b&c=%252520", &values),
+            "a=[secret]&[secret]=[secret]&c=%252520"
+        );
         // The code of a flow may take the whole query for one text.
         assert_eq!(masked_query("a=zürich=b", &values), "a=[secret]");
         // Somebody may have named a parameter like this.

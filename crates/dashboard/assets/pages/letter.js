@@ -35,7 +35,7 @@ function content(letter, go, signal) {
     }
   };
   const request = header(letter.headers, "x-faasflow-request-id");
-  const type = header(letter.headers, "content-type");
+  const type = typeOf(letter.headers);
   const isEnvelope = type === ENVELOPE;
   const input = h("div", {});
   const origin = request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null;
@@ -56,7 +56,8 @@ function content(letter, go, signal) {
       if (api.isAway(error) && error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.told(error)));
     });
   }
-  const body = given(letter.body, type);
+  // Only a flow knows which fields are secret.
+  const isFolded = request || isEnvelope;
   return [
     h("div", { class: "status-line" }, answerChip(letter.status),
       h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
@@ -65,11 +66,35 @@ function content(letter, go, signal) {
     h("div", { class: "actions" }, button("Redrive…", () => act(true), { class: "primary" }), button("Discard…", () => act(false))), done,
     origin,
     section("Last answer",
-      letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.")
-        : [given(letter.answer_body, header(letter.answer_headers, "content-type")), folded(letter.answer_headers)]),
+      letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.") : answered(letter)),
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
       input,
-      // Only a flow knows which fields are secret.
-      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body, folded(letter.headers)) : [body, folded(letter.headers)]),
+      isFolded ? null : sent(letter),
+      isFolded || letter.masked ? whole(letter.id, signal) : null),
   ];
+}
+
+const typeOf = (headers) => headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+const sent = (letter) => [given(letter.body, typeOf(letter.headers)), folded(letter.headers)];
+const answered = (letter) => [given(letter.answer_body, typeOf(letter.answer_headers)), folded(letter.answer_headers)];
+
+/** What was sent and answered, with credentials and secret fields. It is asked for when it is unfolded. */
+function whole(id, signal) {
+  const inside = h("div", {});
+  const fold = h("details", { class: "head" }, h("summary", {}, "As it was sent and answered, with all secrets"), inside);
+  let isAsked = false;
+  fold.addEventListener("toggle", async () => {
+    if (!fold.open || isAsked) return;
+    isAsked = true;
+    put(inside, loading());
+    try {
+      const letter = await api.get(`/system/queue/dead-letters/${encodeURIComponent(id)}?masked=false`, signal);
+      put(inside, sent(letter), letter.answer_body === null ? null : [h("h3", {}, "Last answer"), answered(letter)]);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      isAsked = false;
+      put(inside, h("p", { class: "bad" }, api.sentence(error)));
+    }
+  });
+  return fold;
 }

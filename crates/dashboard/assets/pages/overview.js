@@ -227,11 +227,11 @@ function makeFlow({ name }) {
 
 function makeFunction({ name }, signal) {
   const state = h("span", {});
-  const [calls, p95, failed] = [h("td", { class: "number" }), h("td", { class: "number" }), h("td", { class: "number" })];
+  const [calls, p95, failed] = ["Calls", "p95 (1 h)", "Failed (1 h)"].map((name) => h("td", { class: "number", "data-label": name }));
   const log = h("div", {});
   const details = h("details", { class: "function-log" }, h("summary", { "aria-label": `Show the log of ${name}` }, "Show"), log);
-  const label = h("td", {}, name);
-  const row = h("tr", {}, label, h("td", {}, state), calls, p95, failed, h("td", {}, details));
+  const label = h("td", { class: "first" }, name);
+  const row = h("tr", {}, label, h("td", {}, state), calls, p95, failed, h("td", { "data-label": "Log" }, details));
   details.addEventListener("toggle", async () => {
     if (!details.open) return;
     put(log, loading());

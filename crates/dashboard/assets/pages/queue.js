@@ -51,11 +51,11 @@ export function page(main, { signal }) {
 
 function makeCall({ call_id, function: name, callback }) {
   const state = h("td", {});
-  const attempt = h("td", { class: "number" });
+  const attempt = h("td", { class: "number", "data-label": "Attempt" });
   const accepted = when(0);
-  const size = h("td", { class: "number" });
+  const size = h("td", { class: "number", "data-label": "Size" });
   const row = h("tr", {}, state, h("td", { class: "id" }, call_id || "–"),
-    h("td", {}, callback ? `callback of ${name}` : name), attempt, h("td", { class: "when" }, accepted), size);
+    h("td", { "data-label": "To" }, callback ? `callback of ${name}` : name), attempt, h("td", { class: "when", "data-label": "Accepted" }, accepted), size);
   row.bring = (call) => {
     const [kind, text] = stateOf(call);
     putIfNew(state, kind + text, () => h("span", { class: `chip ${kind}` }, text));
@@ -160,9 +160,9 @@ function makeLetter({ id, function: name, callback, reason, attempts }, chosen, 
   } } });
   const died = when(0);
   const row = h("tr", {}, h("td", { class: "select" }, box),
-    h("td", { class: "when" }, link(`/ui/queue/dead-letters/${id}`, died)),
-    h("td", {}, callback ? `callback of ${name}` : name),
-    h("td", { class: "reason-cell" }, reason), h("td", { class: "number" }, attempts));
+    h("td", { class: "when", "data-label": "Given up" }, link(`/ui/queue/dead-letters/${id}`, died)),
+    h("td", { "data-label": "To" }, callback ? `callback of ${name}` : name),
+    h("td", { class: "reason-cell" }, reason), h("td", { class: "number", "data-label": "Attempts" }, attempts));
   row.bring = (letter) => {
     box.checked = chosen.has(id);
     updateWhen(died, letter.died_ms);

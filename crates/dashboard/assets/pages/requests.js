@@ -63,8 +63,8 @@ export function makeRow({ flow, id }, chosen, changed) {
     box ? h("td", { class: "select" }, box) : null,
     h("td", {}, status),
     h("td", { class: "id" }, link(requestPage(flow, id), id), chosen ? [found, below] : null),
-    chosen ? h("td", {}, link(flowPage(flow), flow)) : null,
-    h("td", { class: "when" }, began),
+    chosen ? h("td", { "data-label": "Flow" }, link(flowPage(flow), flow)) : null,
+    h("td", { class: "when", "data-label": "Began" }, began),
     chosen ? where : null);
   row.bring = (item) => {
     row.item = item;

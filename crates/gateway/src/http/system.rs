@@ -21,6 +21,7 @@ pub(crate) mod functions;
 pub(crate) mod guard;
 pub(crate) mod info;
 pub(crate) mod logs;
+mod masked;
 pub(crate) mod metrics;
 mod namespace;
 mod queue;

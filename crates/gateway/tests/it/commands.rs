@@ -201,6 +201,37 @@ async fn h6_a_dead_letter_has_the_cause_and_the_output() {
     }
 }
 
+/// The list, the letter and the line in the log of the gateway do not have what the function was called with and has repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_shown_without_credentials() {
+    let process = "sh -c 'cat; echo \"not for $Http_Authorization\"; exit 3'";
+    let fixture = start(&format!("f:\n  fprocess: {}\n", json!(process))).await;
+    let headers = [("authorization", "Bearer t0ken-5678"), ("x-own", "of t0ken-5678")];
+    fixture.send(Method::POST, "/async-function/f?a=t0ken-5678", &headers, "by t0ken-5678,").await;
+    let masked = letter(&fixture).await;
+    assert!(!masked.to_string().contains("t0ken"), "{masked}");
+    assert_eq!((&masked["masked"], &masked["target"]), (&json!(true), &json!("?a=[secret]")));
+    assert_eq!(
+        (&masked["body"], &masked["answer_body"]),
+        (&json!("by [secret],"), &json!("exit status 3\nby [secret],not for [secret]\n"))
+    );
+    let has =
+        |letter: &Value, name: &str, value: &str| letter["headers"].as_array().unwrap().contains(&json!([name, value]));
+    assert!(has(&masked, "authorization", "[secret]") && has(&masked, "x-own", "of [secret]"), "{masked}");
+    let list = fixture.get("/system/queue/dead-letters").await.text().to_owned();
+    assert!(list.contains("exit status 3: ") && !list.contains("t0ken"), "{list}");
+
+    let path = format!("/system/queue/dead-letters/{}?masked=", masked["id"]);
+    let whole = fixture.get(&format!("{path}false")).await.json();
+    assert_eq!((&whole["masked"], &whole["body"]), (&json!(false), &json!("by t0ken-5678,")));
+    assert!(has(&whole, "authorization", "Bearer t0ken-5678"), "{whole}");
+    assert_eq!(whole["answer_body"], json!("exit status 3\nby t0ken-5678,not for Bearer t0ken-5678\n"));
+    let refused = fixture.get(&format!("{path}no")).await;
+    let why = "`masked` is `no`: write `false` to see credentials, or `true`\n";
+    assert_eq!((refused.status, refused.text()), (StatusCode::BAD_REQUEST, why));
+    fixture.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn h6_endless_output_is_cut_off() {
     let fixture = start_with(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::chain;
+use faasflow_core::definition::{Secrets, masked_text};
 use faasflow_http::now_ms;
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -139,6 +140,11 @@ impl Queue {
             Verdict::Later(wait) => Conclusion::Again { due_ms: after(wait), counts: false },
             Verdict::Delivered => Conclusion::Delivered { callback: callback() },
             Verdict::Dead(reason) => {
+                // It may quote the answer, and the answer what it was called with.
+                let secrets = Secrets::default();
+                let mut values = secrets.header_values(&call.headers);
+                values.extend(outcome.iter().flat_map(|answer| secrets.header_values(&answer.headers)));
+                let reason = masked_text(&reason, &values).into_owned();
                 let what = if call.is_callback() { "callback" } else { "call" };
                 tracing::warn!(target: "faasflow::dead_letters", "{what} {} of `{}` is a dead letter: {reason}", call.call_id, call.function());
                 let callback = callback();

@@ -52,6 +52,8 @@ fn shown(kept: &KeptHeaders, secrets: &Secrets, values: &[String]) -> Vec<api::S
                 let is_lossy = matches!(text, Cow::Owned(_));
                 match masked_text(&text, values) {
                     Cow::Owned(masked) => (masked, Some(api::Altered::Masked)),
+                    // It was masked when it was recorded.
+                    Cow::Borrowed(text) if text.contains(SECRET) => (text.to_owned(), Some(api::Altered::Masked)),
                     Cow::Borrowed(text) => (text.to_owned(), is_lossy.then_some(api::Altered::NotUtf8)),
                 }
             }

@@ -3,21 +3,25 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, header};
-use percent_encoding::percent_decode_str;
 
-use super::{Secrets, add_value};
+use super::{Secrets, add_value, decoded};
 use crate::envelope::latin1;
 use crate::headers::is_credential;
 
 /// Schemes that a header other than `Authorization` may begin with too.
-const SCHEMES: [&str; 3] = ["Bearer", "Basic", "Token"];
+const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Token", "Digest"];
+/// Parameters of other schemes than `Basic`, such as `Digest`, whose values prove or protect something. The others are names that many may
+/// know, such as those of the user, of the realm and of the algorithm.
+const PARAMETERS: [&str; 9] =
+    ["response", "nonce", "cnonce", "opaque", "token", "signature", "mac", "oauth_token", "oauth_signature"];
 /// Values of cookies that say yes or no. They occur in too many other texts.
 const CHOICES: [&str; 3] = ["true", "false", "null"];
 
 impl Secrets {
     /// The values of secret headers and of [credentials](is_credential) that are not too short: those that
     /// [`masked_text`](super::masked_text) can replace. Programs often repeat only a part of such a header, so these are values of
-    /// their own: what follows the scheme, the user and password of `Basic`, the password, and the value of each cookie.
+    /// their own: what follows the scheme, the user and password of `Basic`, the password, the secret parameters of schemes such as
+    /// `Digest`, and the value of each cookie.
     #[must_use]
     pub fn header_values(&self, headers: &HeaderMap) -> Vec<String> {
         let mut values = Vec::new();
@@ -60,7 +64,35 @@ fn add_credentials(scheme: &str, credentials: &str, values: &mut Vec<String>) {
         if let Some((_, password)) = pair.split_once(':') {
             add(password, values);
         }
+    } else {
+        add_parameters(credentials, values);
     }
+}
+
+/// Adds the values of secret parameters: `name=value` or `name="value"`, separated by commas.
+fn add_parameters(mut rest: &str, values: &mut Vec<String>) {
+    while let Some((before, after)) = rest.split_once('=') {
+        let name = before.rsplit(',').next().unwrap_or(before).trim();
+        let (value, next) = match after.trim_start().strip_prefix('"') {
+            Some(quoted) => split_at_quote(quoted),
+            None => after.split_once(',').unwrap_or((after, "")),
+        };
+        if PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) {
+            add(value.trim(), values);
+        }
+        rest = next;
+    }
+}
+
+/// Splits at the quote that ends a quoted text. A backslash stands before one that belongs to the text.
+fn split_at_quote(quoted: &str) -> (&str, &str) {
+    let mut is_escaped = false;
+    let end = quoted.find(|character| {
+        let is_end = character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+        is_end
+    });
+    end.map_or((quoted, ""), |end| (&quoted[..end], &quoted[end + 1..]))
 }
 
 fn add_cookie(cookie: &str, values: &mut Vec<String>) {
@@ -69,10 +101,8 @@ fn add_cookie(cookie: &str, values: &mut Vec<String>) {
         return;
     }
     add(value, values);
-    // Many programs decode it.
-    if let Ok(decoded) = percent_decode_str(value).decode_utf8() {
-        add(&decoded, values);
-    }
+    // Many programs decode it, and some have encoded it twice.
+    decoded(value).iter().for_each(|decoded| add(decoded, values));
 }
 
 /// Adds a text as it is, and as it is written in JSON.
@@ -126,9 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn the_secret_parameters_of_digest_and_alike_schemes_are_values_of_their_own() {
+        let digest = br#"Digest username="ada", realm="a, b", nonce="n-0123",uri="/x?response=no", qop=auth, nc=00000001, cnonce=c-0123 , response="r-0123""#;
+        let found = values(&[("authorization", digest)]);
+        let parameters: Vec<&str> = found.iter().map(String::as_str).filter(|value| value.len() < 20).collect();
+        assert_eq!(parameters, ["n-0123", "c-0123", "r-0123"]);
+        // A quote in a name hides no other parameter.
+        let found = values(&[("proxy-authorization", br#"Digest username="a\"da=", RESPONSE="r-0123""#)]);
+        assert_eq!(found.last().unwrap(), "r-0123");
+        assert!(values(&[("x-own", br#"Digest response="r-0123"#)]).contains(&"r-0123".to_owned()));
+        assert!(values(&[("authorization", b"OAuth oauth_token=\"t%3Ax\"")]).contains(&"t%3Ax".to_owned()));
+        assert_eq!(values(&[("authorization", b"Bearer abcd==")]), ["Bearer abcd==", "abcd=="]);
+    }
+
+    #[test]
     fn each_cookie_is_a_value_of_its_own() {
         let found = values(&[("cookie", b"a=t0ken-1; id=s%3At0ken=2 ;c=\"t0ken-3\"; ok=true; n=1; t0ken-4")]);
         assert_eq!(found[2..], ["t0ken-1", "s%3At0ken=2", "s:t0ken=2", "t0ken-3", "t0ken-4"], "{found:?}");
+        let found = values(&[("cookie", b"id=s%253At0ken")]);
+        assert_eq!(found[1..], ["s%253At0ken", "s%3At0ken", "s:t0ken"], "{found:?}");
         let found = values(&[("set-cookie", b"a=t0ken-1; Path=/path; HttpOnly")]);
         assert_eq!(found, ["a=t0ken-1; Path=/path; HttpOnly", "t0ken-1"]);
     }

@@ -1,7 +1,10 @@
+use std::borrow::Cow;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
+use crate::definition::{Secrets, masked_text};
 use crate::graph::Place;
 use crate::kept_headers::{EncodedHeaders, KeptHeaders};
 use crate::payload::Payload;
@@ -58,16 +61,23 @@ impl FailedAnswer {
     /// The most that is kept of the body, in bytes.
     pub const KEPT: usize = 64 * 1024;
 
-    /// Cuts an answer to what is kept of it.
+    /// Cuts an answer to what is kept of it. The values of its credentials are not, also where it repeats them as text.
     #[must_use]
     pub fn new(answer: &CallResponse) -> FailedAnswer {
         let body = answer.payload();
         let kept = body.bytes().slice(..body.len().min(FailedAnswer::KEPT));
         let content_type = body.content_type_header().cloned();
+        let mut headers = KeptHeaders::new(answer.headers());
+        let values = Secrets::default().header_values(answer.headers());
+        for value in headers.headers.iter_mut().filter_map(|(_, value)| value.as_mut()) {
+            if let Some(masked) = masked(value.as_bytes(), &values).and_then(|text| HeaderValue::try_from(text).ok()) {
+                *value = masked;
+            }
+        }
         // A copy, so that the part does not hold the memory of the whole.
-        let kept = Payload::new(Bytes::copy_from_slice(&kept)).with_content_type_header(content_type);
-        let headers = Some(KeptHeaders::new(answer.headers()));
-        FailedAnswer { status: answer.status().as_u16(), headers, bytes: body.len() as u64, body: kept }
+        let kept = masked(&kept, &values).map_or_else(|| Bytes::copy_from_slice(&kept), Bytes::from);
+        let kept = Payload::new(kept).with_content_type_header(content_type);
+        FailedAnswer { status: answer.status().as_u16(), headers: Some(headers), bytes: body.len() as u64, body: kept }
     }
 
     /// The key of the value.
@@ -109,6 +119,19 @@ impl FailedAnswer {
         value.put_u8(b'\n');
         value.put_slice(self.body.bytes());
         value.freeze()
+    }
+}
+
+/// A text without these values; `None` if it has none of them, or is no text. The end of a body may be the first part of a character.
+fn masked(bytes: &[u8], values: &[String]) -> Option<String> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    match masked_text(text, values) {
+        Cow::Owned(masked) => Some(masked),
+        Cow::Borrowed(_) => None,
     }
 }
 
@@ -165,6 +188,23 @@ mod tests {
             let value = format!("{{\"status\":400,\"bytes\":2,\"headers\":{{\"list\":{list}}}}}\nno");
             assert_eq!(FailedAnswer::decode(&Bytes::from(value)), None, "{list}");
         }
+    }
+
+    #[test]
+    fn credentials_that_the_answer_repeats_are_not_kept() {
+        let headers: [(_, &[u8]); 3] =
+            [("set-cookie", b"id=t0ken-5678; Path=/"), ("x-id", b"t0ken-5678."), ("x-own", b"a")];
+        let kept = answer(400, &headers, "{\"id\":\"t0ken-5678\"}");
+        assert_eq!((kept.body.bytes().as_ref(), kept.bytes), (br#"{"id":"[secret]"}"#.as_slice(), 19));
+        let text = String::from_utf8(kept.encode().to_vec()).unwrap();
+        assert!(text.contains(r#"["x-id","[secret]."],["x-own","a"]"#) && !text.contains("t0ken"), "{text}");
+        // The text is cut within a character.
+        let long = format!("t0ken-5678{}\u{e9}", "x".repeat(FailedAnswer::KEPT - 11));
+        let kept = answer(400, &headers, long);
+        assert!(kept.body.bytes().starts_with(b"[secret]xx") && kept.body.bytes().ends_with(b"xx"));
+        // Bytes that are no text are kept as they are.
+        let bytes = b"\xff t0ken-5678".as_slice();
+        assert_eq!(answer(400, &headers, bytes).body.bytes(), bytes);
     }
 
     #[test]

@@ -172,7 +172,9 @@ async fn the_headers_of_the_answer_that_made_a_place_fail_are_kept() {
         let reply = reply.header("x-limit", "5 per second").header("set-cookie", "session=t0ken-1234");
         let reply = reply.header("link", "<a>").header("link", "<b>");
         // It repeats what it was sent.
-        reply.header("x-echo", call.header("authorization").unwrap()).header("x-card", "of 4111-1111")
+        let reply = reply.header("x-echo", call.header("authorization").unwrap()).header("x-card", "of 4111-1111");
+        // It repeats its own cookie.
+        reply.header("x-session", "in t0ken-1234")
     });
     let kit = remembering(chain().secret("/card/number")).function("two", refuses).start().await;
     let request = kit.request(CARD).header("x-faasflow-request-id", "a").header("content-type", "application/json");
@@ -190,6 +192,7 @@ async fn the_headers_of_the_answer_that_made_a_place_fail_are_kept() {
     assert_eq!(shown(&head, "set-cookie"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "x-echo"), ("[secret]", Some("masked")));
     assert_eq!(shown(&head, "x-card"), ("of [secret]", Some("masked")));
+    assert_eq!(shown(&head, "x-session"), ("in [secret]", Some("masked")));
     let links: Vec<&Value> = head["headers"].as_array().unwrap().iter().filter(|one| one["name"] == "link").collect();
     assert_eq!(links, [&json!({ "name": "link", "value": "<a>" }), &json!({ "name": "link", "value": "<b>" })]);
     let unsigned = get(&kit, "/_/requests/a/answer/head?place=2").await;
@@ -204,6 +207,38 @@ async fn the_body_of_an_answer_does_not_repeat_a_secret_header() {
     kit.request("x").header("x-faasflow-request-id", "b").header("x-key", "key-9876").answer().await;
     waited(&kit, "/_/requests/b").await;
     assert_eq!(payload(&kit, "b/answer?place=1").await.text(), "Some(\"[secret]\") is not allowed");
+}
+
+/// The values of cookies are not stored, so the body is masked when it is.
+#[tokio::test]
+async fn the_body_of_an_answer_does_not_repeat_its_own_cookie() {
+    let refuses = Fake::with(|_| {
+        Reply::new("session t0ken-1234 has expired").status(403).header("set-cookie", "session=t0ken-1234; Path=/")
+    });
+    let kit = remembering(chain()).function("one", refuses).start().await;
+    kit.request("x").header("x-faasflow-request-id", "s").answer().await;
+    waited(&kit, "/_/requests/s").await;
+    let answer = payload(&kit, "s/answer?place=1").await;
+    assert_eq!(answer.text(), "session [secret] has expired");
+    assert_eq!(answer.header("x-faasflow-masked"), Some("true"));
+}
+
+/// The method is not recorded. A request can be sent again with POST, also if the original was sent with another one.
+#[tokio::test]
+async fn the_method_makes_no_difference() {
+    let kit = remembering(chain()).start().await;
+    let mut statuses = Vec::new();
+    for method in [Method::POST, Method::PUT, Method::GET, Method::DELETE, Method::PATCH] {
+        let id = method.as_str().to_lowercase();
+        let request = kit.request(CARD).method(method).query("a", "b").header("x-own", "c");
+        request.header("x-faasflow-request-id", &id).header("content-type", "application/json").answer().await;
+        statuses.push(waited(&kit, &format!("/_/requests/{id}")).await.json::<Value>()["status"].clone());
+        let sent = payload(&kit, &format!("{id}/input")).await;
+        assert_eq!(sent.text(), CARD, "{id}");
+        let head: Value = payload(&kit, &format!("{id}/input/head")).await.json();
+        assert_eq!((&head["query"], shown(&head, "x-own")), (&json!("a=b"), ("c", None)), "{id}");
+    }
+    assert_eq!(statuses, ["success"; 5]);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use faasflow_core::code;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::body;
 use super::extract::{Parameters, Segment};
+use super::{body, masked};
 use crate::answer::refusal;
 use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueuedCall, Selection};
 use crate::{disk, queue_stats};
@@ -53,13 +53,43 @@ pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(limit): 
     }
 }
 
-pub(super) async fn dead_letter(State(queue): State<Queue>, Segment(id): Segment) -> Response {
+/// Whether credentials are masked, which they are by default. It is read as text, so that the error can say what to write.
+#[derive(Deserialize)]
+pub(super) struct Masked {
+    masked: Option<String>,
+}
+
+impl Masked {
+    fn read(&self) -> Result<bool, String> {
+        match self.masked.as_deref() {
+            None | Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(text) => Err(format!("`masked` is `{text}`: write `false` to see credentials, or `true`")),
+        }
+    }
+}
+
+pub(super) async fn dead_letter(
+    State(queue): State<Queue>,
+    Segment(id): Segment,
+    Parameters(masked): Parameters<Masked>,
+) -> Response {
     let Ok(id) = id.parse() else {
         let why = format!("`{id}` is not the number of a dead letter: /system/queue/dead-letters lists them");
         return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why);
     };
+    let is_masked = match masked.read() {
+        Ok(is_masked) => is_masked,
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
+    };
     match queue.dead_letter(id).await {
-        Ok(Some(letter)) => Json(letter_to_admin(letter)).into_response(),
+        Ok(Some(letter)) => {
+            let mut letter = letter_to_admin(letter);
+            if is_masked {
+                masked::mask(&mut letter);
+            }
+            Json(letter).into_response()
+        }
         Ok(None) => {
             refusal(StatusCode::NOT_FOUND, code::NO_DEAD_LETTER, format!("the dead letter {id} does not exist"))
         }
