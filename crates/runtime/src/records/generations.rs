@@ -1,8 +1,11 @@
 //! What became of places before their request was redriven.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use faasflow_admin as api;
 use faasflow_core::machine::Route;
-use faasflow_core::machine::forked::{EarlierPlace, PlaceProgress, earlier_places};
+use faasflow_core::machine::forked::{EarlierPlace, Ended, FailedAnswer, PlaceProgress, Steps, earlier_places};
 use faasflow_core::state::{Key, Scope, StateError};
 
 use super::answer;
@@ -10,6 +13,11 @@ use super::listed::chosen;
 use super::progress::Remembered;
 use crate::instance::Instance;
 use crate::retrying_state::RetryingState;
+
+/// How many details of earlier generations one answer tells: deliveries, steps and calls.
+const DETAILS: usize = 2000;
+/// As how many details the answer of a function counts. It has to be read, and may have 64 KiB.
+const ANSWER: usize = 20;
 
 impl Instance {
     /// The status of a request, with what became of its places in earlier generations.
@@ -29,7 +37,8 @@ impl Instance {
         Ok(told)
     }
 
-    /// Adds to places what became of them in earlier generations. `told` has them as they are told, in the same order.
+    /// Adds to places what became of them in earlier generations. `told` has them as they are told, in the same order. If there are too
+    /// many details, those of the earliest generations are left out.
     pub(super) async fn add_earlier(
         &self,
         manager: &RetryingState,
@@ -45,13 +54,54 @@ impl Instance {
         }
         let values = manager.read_all(scope, &keys).await?;
         let mut values = values.chunks_exact(2);
-        for ((now, earlier), told) in places.iter().zip(&earlier).zip(told) {
+        let mut found = Vec::new();
+        for (at, (now, earlier)) in places.iter().zip(&earlier).enumerate() {
             for place in earlier {
                 let Some([record, tried]) = values.next() else { break };
                 let progress = place.progress([record.as_ref(), tried.as_ref()], now);
-                told.earlier.extend(progress.map(|progress| answer::earlier(&progress)));
+                // A success that the next generation has used was executed once.
+                let before = found.last().filter(|(before, _)| *before == at).map(|(_, progress)| progress);
+                let is_new = |progress: &PlaceProgress| before.is_none_or(|before| !is_same_success(before, progress));
+                found.extend(progress.filter(is_new).map(|progress| (at, progress)));
             }
+        }
+        found.sort_by_key(|(_, progress)| Reverse(progress.place.generation()));
+        let detailed = with_details(found.iter().map(|(_, progress)| progress));
+        let keys: Vec<Key> = found[..detailed].iter().filter_map(|(_, progress)| progress.answer_key()).collect();
+        let mut answers = HashMap::new();
+        manager.read_into(&mut answers, scope, keys).await?;
+        for (index, (at, mut progress)) in found.into_iter().enumerate() {
+            let answer = progress.answer_key().and_then(|key| answers.remove(&key).flatten());
+            progress.answer = answer.and_then(|answer| FailedAnswer::summary(&answer));
+            let with_details = index < detailed || details(&progress) == 0;
+            told[at].earlier.insert(0, answer::earlier(&progress, with_details));
         }
         Ok(())
     }
+}
+
+fn is_same_success(one: &PlaceProgress, other: &PlaceProgress) -> bool {
+    let is_done = |progress: &PlaceProgress| progress.ended() == Some(Ended::Done);
+    is_done(one) && is_done(other) && one.times == other.times
+}
+
+/// How many of these are told with their details.
+fn with_details<'a>(earlier: impl Iterator<Item = &'a PlaceProgress>) -> usize {
+    let mut room = DETAILS;
+    let has_room = |progress: &&PlaceProgress| match room.checked_sub(details(progress)) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    };
+    earlier.take_while(has_room).count()
+}
+
+/// How many details there are of a place: its deliveries, steps and calls, and the answer that made it fail.
+fn details(progress: &PlaceProgress) -> usize {
+    let steps = |steps: &Steps| -> usize { steps.listed.iter().map(|step| 1 + step.calls.len()).sum() };
+    let attempts = progress.tried.iter().flat_map(|tried| &tried.attempts);
+    let given_up: usize = attempts.map(|attempt| 1 + steps(&attempt.steps)).sum();
+    given_up + steps(&progress.times.steps) + progress.answer_key().map_or(0, |_| ANSWER)
 }
