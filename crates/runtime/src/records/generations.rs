@@ -1,8 +1,5 @@
 //! What became of places before their request was redriven.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
-
 use faasflow_admin as api;
 use faasflow_core::machine::Route;
 use faasflow_core::machine::forked::{EarlierPlace, Ended, FailedAnswer, PlaceProgress, Steps, earlier_places};
@@ -54,30 +51,38 @@ impl Instance {
         }
         let values = manager.read_all(scope, &keys).await?;
         let mut values = values.chunks_exact(2);
-        let mut found = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         for (at, (now, earlier)) in places.iter().zip(&earlier).enumerate() {
             for place in earlier {
                 let Some([record, tried]) = values.next() else { break };
-                let progress = place.progress([record.as_ref(), tried.as_ref()], now);
+                let Some(progress) = place.progress([record.as_ref(), tried.as_ref()], now) else { continue };
                 // A success that the next generation has used was executed once.
-                let before = found.last().filter(|(before, _)| *before == at).map(|(_, progress)| progress);
-                let is_new = |progress: &PlaceProgress| before.is_none_or(|before| !is_same_success(before, progress));
-                found.extend(progress.filter(is_new).map(|progress| (at, progress)));
+                let before = found.last().filter(|before| before.at == at);
+                if before.is_none_or(|before| !is_same_success(&before.progress, &progress)) {
+                    found.push(Found { at, progress, with_details: false });
+                }
             }
         }
-        found.sort_by_key(|(_, progress)| Reverse(progress.place.generation()));
-        let detailed = with_details(found.iter().map(|(_, progress)| progress));
-        let keys: Vec<Key> = found[..detailed].iter().filter_map(|(_, progress)| progress.answer_key()).collect();
-        let mut answers = HashMap::new();
-        manager.read_into(&mut answers, scope, keys).await?;
-        for (index, (at, mut progress)) in found.into_iter().enumerate() {
-            let answer = progress.answer_key().and_then(|key| answers.remove(&key).flatten());
-            progress.answer = answer.and_then(|answer| FailedAnswer::summary(&answer));
-            let with_details = index < detailed || details(&progress) == 0;
-            told[at].earlier.insert(0, answer::earlier(&progress, with_details));
+        choose(&mut found);
+        let detailed = found.iter().filter(|one| one.with_details);
+        let keys: Vec<Key> = detailed.filter_map(|one| one.progress.answer_key()).collect();
+        let mut answers = manager.read_all(scope, &keys).await?.into_iter();
+        for Found { at, mut progress, with_details } in found {
+            if with_details && progress.answer_key().is_some() {
+                progress.answer = answers.next().flatten().as_ref().and_then(FailedAnswer::summary);
+            }
+            told[at].earlier.push(answer::earlier(&progress, with_details));
         }
         Ok(())
     }
+}
+
+/// What is recorded of a place in an earlier generation.
+struct Found {
+    /// Which of the places it is.
+    at: usize,
+    progress: PlaceProgress,
+    with_details: bool,
 }
 
 fn is_same_success(one: &PlaceProgress, other: &PlaceProgress) -> bool {
@@ -85,17 +90,18 @@ fn is_same_success(one: &PlaceProgress, other: &PlaceProgress) -> bool {
     is_done(one) && is_done(other) && one.times == other.times
 }
 
-/// How many of these are told with their details.
-fn with_details<'a>(earlier: impl Iterator<Item = &'a PlaceProgress>) -> usize {
+/// Chooses those that are told with their details: from the latest generation on, until there are too many details.
+fn choose(found: &mut [Found]) {
+    let generation = |one: &Found| one.progress.place.generation();
+    let latest = found.iter().map(generation).max().unwrap_or_default();
     let mut room = DETAILS;
-    let has_room = |progress: &&PlaceProgress| match room.checked_sub(details(progress)) {
-        Some(left) => {
-            room = left;
-            true
+    for earlier in (0..=latest).rev() {
+        for one in found.iter_mut().filter(|one| generation(one) == earlier) {
+            let left = room.checked_sub(details(&one.progress));
+            one.with_details = left.is_some();
+            room = left.unwrap_or(0);
         }
-        None => false,
-    };
-    earlier.take_while(has_room).count()
+    }
 }
 
 /// How many details there are of a place: its deliveries, steps and calls, and the answer that made it fail.
