@@ -71,3 +71,8 @@ pub struct CallTimes {
 pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_false(flag: &bool) -> bool {
+    !flag
+}

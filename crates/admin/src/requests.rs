@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempts::{Attempt, StepTimes, is_zero};
+use crate::attempts::{Attempt, StepTimes, is_false, is_zero};
 
 /// The version of the answers in this module. Each answer names its version, and later versions only add fields.
 pub const REQUESTS_VERSION: u32 = 1;
@@ -265,6 +265,8 @@ pub enum Waits {
 pub struct EarlierGeneration {
     /// The generation: 0 before the first redrive.
     pub generation: u64,
+    /// The place in that generation, by which its payloads can be asked for.
+    pub place: String,
     /// How far it came.
     pub status: PlaceStatus,
     /// When it began, in milliseconds since the Unix epoch; absent if that is not known.
@@ -273,11 +275,29 @@ pub struct EarlierGeneration {
     /// When it ended, in milliseconds since the Unix epoch; absent if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done_ms: Option<u64>,
+    /// When the delivery that ended began, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_began_ms: Option<u64>,
     /// How often it was delivered.
     pub attempts: u32,
+    /// The deliveries that were given up, as in [`Place`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<Attempt>,
+    /// When its steps were executed in the delivery that ended, as in [`Place`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub step_times: Vec<StepTimes>,
+    /// How many steps are left out of `step_times`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted_steps: u64,
     /// Why it failed, or why its last delivery was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<RequestReason>,
+    /// The answer of the function that made it fail, if that is why, and if it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<FunctionAnswer>,
+    /// Whether `given_up`, `step_times` and `answer` are left out, because later generations have so much to tell.
+    #[serde(skip_serializing_if = "is_false")]
+    pub details_left_out: bool,
 }
 
 /// The answer of a function, without its body.

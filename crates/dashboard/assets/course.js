@@ -52,15 +52,33 @@ export function partsOf(place, request, now, calls, withSteps = true) {
     if (last && last.kind === kind && last.title === title && last.to === from && kind === "queue") last.to = to;
     else parts.push({ kind, from, to, title });
   };
-  // A delivery, as its steps if they are known.
-  const executed = (kind, from, to, title, { step_times: steps, unlisted_steps: unlisted }) => {
+  // A delivery, as its steps if they are known. `where` says in which generation, if it is an earlier one.
+  const executed = (kind, from, to, title, { step_times: steps, unlisted_steps: unlisted }, where = "") => {
     const inside = withSteps ? partsOfSteps(steps, unlisted, kind) : [];
     if (inside.length === 0) add(kind, from, to, title);
-    inside.forEach((part) => add(part.kind, part.from, part.to, title && part === inside.at(-1) ? `${part.title}; ${title}` : part.title));
+    inside.forEach((part) => add(part.kind, part.from, part.to, title && part === inside.at(-1) ? `${part.title}; ${title}` : `${part.title}${where}`));
   };
-  for (const { generation, status: before, began_ms: from, done_ms: to, reason } of place.earlier ?? []) {
+  // The deliveries that were given up, after what was accepted at this time.
+  const triedAgain = (attempts, accepted, where = "") => attempts.forEach((attempt, index) => {
+    const before = attempts[index - 1]?.given_up_ms;
+    if (attempt.began_ms === undefined) {
+      // Its process died, so nobody knows when it began.
+      add("open", before ?? accepted ?? attempt.given_up_ms, attempt.given_up_ms, `waiting, then in progress${where}: ${attempt.text}`);
+      return;
+    }
+    add("idle", before, attempt.began_ms, KINDS.idle);
+    executed("gave", attempt.began_ms, attempt.given_up_ms, `given up${where}: ${attempt.text}`, attempt, where);
+  });
+  for (const before of place.earlier ?? []) {
+    const { generation, status, began_ms: from, done_ms: to, reason, given_up: attempts = [] } = before;
+    const where = ` in generation ${generation}`;
+    triedAgain(attempts, from, where);
+    // What did not end has nothing after the last delivery that was given up.
+    if (to === undefined && attempts.length > 0) continue;
     const ended = to ?? from;
-    add(before === "stopped" ? "gave" : before, from ?? ended, ended, `${before} in generation ${generation}${reason ? `: ${reason.text}` : ""}`);
+    const began = before.last_began_ms ?? from ?? ended;
+    add("idle", attempts.at(-1)?.given_up_ms, began, KINDS.idle);
+    executed(status === "stopped" ? "gave" : status, began, ended, `${status}${where}${reason ? `: ${reason.text}` : ""}`, before, where);
   }
   const first = attempts.find(({ began_ms: began }) => began !== undefined)?.began_ms ?? (attempts.length > 0 ? attempts[0].given_up_ms : last);
   const isInItem = /^item-\d+$/.test(place.path.at(-1) ?? "");
@@ -81,16 +99,7 @@ export function partsOf(place, request, now, calls, withSteps = true) {
   } else if (accepted !== undefined && until !== undefined && until - accepted >= 1 && (attempts.length === 0 || attempts[0].began_ms !== undefined)) {
     add("queue", accepted, until, KINDS.queue);
   }
-  attempts.forEach((attempt, index) => {
-    const before = attempts[index - 1]?.given_up_ms;
-    if (attempt.began_ms === undefined) {
-      // Its process died, so nobody knows when it began.
-      add("open", before ?? accepted ?? attempt.given_up_ms, attempt.given_up_ms, `waiting, then in progress: ${attempt.text}`);
-      return;
-    }
-    add("idle", before, attempt.began_ms, KINDS.idle);
-    executed("gave", attempt.began_ms, attempt.given_up_ms, `given up: ${attempt.text}`, attempt);
-  });
+  triedAgain(attempts, accepted);
   const before = attempts.at(-1)?.given_up_ms;
   if (done !== undefined) {
     const began = last ?? place.began_ms ?? done;

@@ -32,12 +32,12 @@ export function insideOf(place, path, signal, shown) {
   const course = h("ol", { class: "course quiet" });
   const [stepList, bringSteps] = stepsOf();
   const sides = h("div", { class: "sides" });
+  const answers = h("div", { hidden: true });
   const log = h("div", { class: "lines" });
-  const query = `place=${encodeURIComponent(place.place)}`;
   const members = h("div", {});
   let bringMembers = null;
   const logged = h("div", {}, h("h3", {}, "Log"), log);
-  const element = h("div", {}, reason, facts, called, course, stepList, members, sides, logged);
+  const element = h("div", {}, reason, facts, called, course, stepList, members, sides, answers, logged);
 
   const bringLog = placeLog(place.place, log, signal);
   const bring = (of, seen) => {
@@ -62,17 +62,32 @@ export function insideOf(place, path, signal, shown) {
     sides.hidden = isAhead;
     logged.hidden = isAhead;
     if (!isAhead) putIfNew(sides, [of.status, of.done_ms, of.output, of.answer], () => [input(of), outcome(of)]);
+    const before = (of.earlier ?? []).filter(({ answer }) => answer);
+    answers.hidden = before.length === 0;
+    putIfNew(answers, before, () => before.map(answerBefore));
     if (!isAhead) bringLog(of, request);
   };
 
-  /** A payload under a heading. It is asked for when it is shown. `above` is shown between them. */
-  const side = (title, what, ...above) => {
+  /** The answer of a function in an earlier generation. It is asked for when it is unfolded. */
+  const answerBefore = ({ place: before, generation, answer: { status } }) => {
+    const inside = h("div", {});
+    const fold = h("details", {}, h("summary", { class: "quiet" }, `Answer in generation ${generation}, with status ${status}`), inside);
+    fold.addEventListener("toggle", () => {
+      if (fold.open && inside.childNodes.length === 0) put(inside, answerOf(before, status));
+    });
+    return fold;
+  };
+  const queryOf = (name) => `place=${encodeURIComponent(name)}`;
+  const answerOf = (name, status) => side(`Answer with status ${status}`, "answer", name, answerHead(path, queryOf(name), signal));
+
+  /** A payload of the place, or of the same place in another generation, under a heading. It is asked for when it is shown. `above` is shown between them. */
+  const side = (title, what, name = place.place, ...above) => {
     const heading = h("h3", {}, title);
     const body = h("div", {}, loading());
-    const target = `${path}/${what}?${query}`;
+    const target = `${path}/${what}?${queryOf(name)}`;
     api.ask(target, signal).then(async (answer) => {
       if ((answer.headers.get("Content-Type") ?? "") === MEMBERS) setText(heading, "What is joined");
-      put(body, await answered(answer), h("p", {}, h("a", { href: target, download: `${what}-${place.place.replaceAll("/", "-")}` }, "Download it")));
+      put(body, await answered(answer), h("p", {}, h("a", { href: target, download: `${what}-${name.replaceAll("/", "-")}` }, "Download it")));
     }).catch((error) => {
       if (error.name !== "AbortError") put(body, h("p", { class: "quiet" }, api.sentence(error)));
     });
@@ -82,7 +97,7 @@ export function insideOf(place, path, signal, shown) {
 
   const input = () => side("Input", "input");
   const outcome = (of) => {
-    if (of.answer) return side(`Answer with status ${of.answer.status}`, "answer", answerHead(path, query, signal));
+    if (of.answer) return answerOf(of.place, of.answer.status);
     if (of.status === "replied") return side("What the failure handler replied", "output");
     if (of.status === "failed") return empty("Output", "It has failed, so it has no output.");
     if (of.output === undefined) return empty("Output", of.status === "stopped" ? "It did not end, so it has no output." : "It has not ended.");
@@ -189,8 +204,9 @@ function told(place, request, call, isGivenUp) {
   if (place.status === "replied") sentences.push("A failure handler replied for the request, which ended with this.");
   if (place.status === "retrying") sentences.push(`Its last delivery was given up. The queue ${isGivenUp ? "has given it up too; it is a dead letter" : "delivers it again"}.`);
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
-  for (const { generation, status, done_ms: ended, reason } of place.earlier ?? []) {
+  for (const { generation, status, done_ms: ended, reason, details_left_out: isCut } of place.earlier ?? []) {
     sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);
+    if (isCut) sentences.push("Its deliveries, steps and answer there are not listed, because later generations have so much to tell.");
   }
   if (place.chosen !== undefined) sentences.push(`It chose the branch ${place.chosen}.`);
   if (place.members) sentences.push(`It began ${counted(place.members.all, "branch or item", "branches or items")}: ${membersInWords(place.members)}.`);

@@ -52,11 +52,13 @@ export function callsOf({ step_times: steps = [], unlisted_steps: unlisted = 0 }
   return `${unlisted > 0 ? "at least " : ""}${counted(numbers.reduce((sum, number) => sum + number, 0), "call")}`;
 }
 
-/** The deliveries of a place that tell their steps, the last one first. */
+/** The deliveries of a place that tell their steps, also those of earlier generations, the last one first. */
 function deliveriesOf(place) {
-  const told = (place.given_up ?? []).map((attempt) =>
-    ({ steps: attempt.step_times, unlisted: attempt.unlisted_steps, from: attempt.began_ms, to: attempt.given_up_ms, isGivenUp: true }));
-  told.push({ steps: place.step_times, unlisted: place.unlisted_steps, from: place.last_began_ms, to: place.done_ms, isGivenUp: false });
+  const told = [...(place.earlier ?? []), place].flatMap((one) => [
+    ...(one.given_up ?? []).map((attempt) =>
+      ({ steps: attempt.step_times, unlisted: attempt.unlisted_steps, from: attempt.began_ms, to: attempt.given_up_ms, isGivenUp: true, generation: one.generation })),
+    { steps: one.step_times, unlisted: one.unlisted_steps, from: one.last_began_ms, to: one.done_ms, isGivenUp: false, generation: one.generation },
+  ]);
   return told.filter(({ steps }) => steps !== undefined).reverse();
 }
 
@@ -80,14 +82,14 @@ export function stepsOf() {
 }
 
 /** The steps of a delivery that has ended, so they do not change. */
-function delivery({ steps, unlisted = 0, from, to, isGivenUp }) {
+function delivery({ steps, unlisted = 0, from, to, isGivenUp, generation }) {
   const begin = Math.min(from, ...steps.map((step) => step.began_ms));
   const end = Math.max(to, begin + 1, ...steps.map((step) => step.done_ms));
   const scale = (ms) => (ms - begin) / (end - begin) * WIDTH;
   const inOrder = [...steps].sort((one, other) =>
     one.began_ms - other.began_ms || (one.branch ?? "").localeCompare(other.branch ?? "", "en", { numeric: true }));
   return h("div", {},
-    h("h3", {}, isGivenUp ? `Steps of the delivery that was given up at ${exact(to)}` : "Steps"),
+    h("h3", {}, `Steps${isGivenUp ? ` of the delivery that was given up at ${exact(to)}` : ""}${generation === undefined ? "" : ` in generation ${generation}`}`),
     h("ol", { class: "steps" }, inOrder.map((step) => row(step, scale, isGivenUp))),
     unlisted > 0 ? h("p", { class: "quiet" }, `${counted(unlisted, "more step")} not listed. Those that failed are kept first, then those in no branch or item.`) : null);
 }

@@ -37,7 +37,7 @@ export function timeline(opened, choose, insideOf) {
     const to = Math.max(now, from + 1, ...parts.map((part) => part.to));
     const busy = parts.filter((part) => !["queue", "slot", "idle", "open"].includes(part.kind)).map((part) => [part.from, part.to]);
     // Waiting for another call is part of a delivery, and may be as long as what is executed.
-    for (const { given_up: attempts = [], last_began_ms: began, done_ms: done } of places) {
+    for (const { given_up: attempts = [], last_began_ms: began, done_ms: done } of places.flatMap((place) => [...(place.earlier ?? []), place])) {
       busy.push(...attempts.filter(({ began_ms: from }) => from !== undefined).map(({ began_ms: from, given_up_ms: end }) => [from, end]));
       if (began !== undefined && done !== undefined) busy.push([began, done]);
     }

@@ -73,6 +73,11 @@ fn define(name: &str) -> Result<Flow> {
                 .apply("pass")
                 .build()
         }
+        "stubborn" => {
+            let retry = Retry::attempts(2).initial_delay(Duration::from_millis(300));
+            let ship = Call::new("ship").sync().retry(retry.on_only(&[StatusCode::INTERNAL_SERVER_ERROR]));
+            builder.apply(ship).build()
+        }
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),

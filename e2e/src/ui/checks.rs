@@ -82,6 +82,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "a place that has not begun says what it waits for, and a redriven one what became of it before" => members::other_times,
         "each attempt is seen, and why a request does not go on" => attempts::retried,
         "each step of a place has a bar, and each of its calls" => attempts::steps,
+        "the attempts of a place before a redrive are in its node, with their calls and answers" => attempts::generations,
         "long waits do not crush the bars, and what is lost is called so" => hours,
         "a request that is traced has a link to its trace" => traces,
         "a place has a link to the request of the flow that it called" => calling::called,

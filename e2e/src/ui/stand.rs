@@ -112,9 +112,10 @@ impl Stand {
         let holds = Arc::new(AtomicBool::new(true));
         let spiteful = spiteful(holds.clone()).await?;
         text.push_str(&format!("  spiteful:\n    annotations: {{ faasflow.url: '{spiteful}' }}\n"));
-        for flow in
-            ["orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile", "patient", "outer", "scales"]
-        {
+        for flow in [
+            "orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile", "patient", "outer", "scales",
+            "stubborn",
+        ] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
                  mode: http\n      E2E_FLOW: {flow}\n      state_manager: gateway\n",

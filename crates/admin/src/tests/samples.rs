@@ -65,11 +65,18 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
     let waits_for = || WaitsFor { what: Waits::Slot, places: vec![text()] };
     let earlier = || EarlierGeneration {
         generation: 1,
+        place: text(),
         status: PlaceStatus::Failed,
         began_ms: Some(1),
         done_ms: Some(1),
+        last_began_ms: Some(1),
         attempts: 1,
+        given_up: vec![attempt()],
+        step_times: vec![step_times()],
+        unlisted_steps: 1,
         reason: Some(reason()),
+        answer: Some(function_answer()),
+        details_left_out: true,
     };
     let place = || Place {
         place: text(),

@@ -5,6 +5,7 @@ mod ahead;
 mod begins;
 mod callers;
 mod calling;
+mod generations;
 mod heads;
 mod items;
 mod labels;

@@ -154,6 +154,19 @@ fn attempt(attempt: &Attempt) -> api::Attempt {
     told
 }
 
+/// The deliveries of a place that were given up.
+fn given_up(progress: &PlaceProgress) -> Vec<api::Attempt> {
+    progress.tried.iter().flat_map(|tried| &tried.attempts).map(attempt).collect()
+}
+
+/// The answer that made a place fail, if it is known.
+fn function_answer(progress: &PlaceProgress) -> Option<api::FunctionAnswer> {
+    let answer = progress.answer.as_ref()?;
+    let mut told = api::FunctionAnswer::default();
+    (told.status, told.bytes, told.content_type) = (answer.status, answer.bytes, answer.content_type.clone());
+    Some(told)
+}
+
 /// A place as lists show it: which one it is, and how far it is.
 pub(super) fn brief(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
@@ -191,14 +204,9 @@ pub(super) fn brief(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgre
 pub(super) fn place(route: Route<'_>, info: &RequestInfo, progress: &PlaceProgress) -> api::Place {
     let plan = route.plan();
     let mut told = brief(route, info, progress);
-    let given_up = progress.tried.iter().flat_map(|tried| &tried.attempts);
-    told.given_up = given_up.map(attempt).collect();
+    told.given_up = given_up(progress);
     (told.step_times, told.unlisted_steps) = step_times(&progress.times.steps);
-    told.answer = progress.answer.as_ref().map(|answer| {
-        let mut told = api::FunctionAnswer::default();
-        (told.status, told.bytes, told.content_type) = (answer.status, answer.bytes, answer.content_type.clone());
-        told
-    });
+    told.answer = function_answer(progress);
     told.output = progress.output.as_ref().map(|output| {
         let mut told = api::Output::default();
         (told.bytes, told.content_type) = (output.bytes, output.content_type.clone());
@@ -258,14 +266,22 @@ pub(super) fn place_reason(progress: &PlaceProgress) -> Option<api::RequestReaso
     })
 }
 
-/// What became of a place in an earlier generation.
-pub(super) fn earlier(progress: &PlaceProgress) -> api::EarlierGeneration {
+/// What became of a place in an earlier generation. Without details, it says that they are left out.
+pub(super) fn earlier(progress: &PlaceProgress, with_details: bool) -> api::EarlierGeneration {
     let mut told = api::EarlierGeneration::default();
     told.generation = progress.place.generation().into();
+    told.place = progress.place.to_string();
     told.status = place_status(progress);
     (told.began_ms, told.done_ms) = (began_ms(progress), known(progress.times.done_ms));
+    told.last_began_ms = known(progress.times.began_ms);
     told.attempts = attempts(progress);
     told.reason = place_reason(progress);
+    if with_details {
+        told.given_up = given_up(progress);
+        (told.step_times, told.unlisted_steps) = step_times(&progress.times.steps);
+        told.answer = function_answer(progress);
+    }
+    told.details_left_out = !with_details;
     told
 }
 

@@ -2,7 +2,7 @@
 
 use faasflow_admin as api;
 use faasflow_core::machine::Route;
-use faasflow_core::machine::forked::{EarlierPlace, PlaceProgress, earlier_places};
+use faasflow_core::machine::forked::{EarlierPlace, Ended, FailedAnswer, PlaceProgress, Steps, earlier_places};
 use faasflow_core::state::{Key, Scope, StateError};
 
 use super::answer;
@@ -10,6 +10,11 @@ use super::listed::chosen;
 use super::progress::Remembered;
 use crate::instance::Instance;
 use crate::retrying_state::RetryingState;
+
+/// How many details of earlier generations one answer tells: deliveries, steps and calls.
+const DETAILS: usize = 2000;
+/// As how many details the answer of a function counts. It has to be read, and may have 64 KiB.
+const ANSWER: usize = 20;
 
 impl Instance {
     /// The status of a request, with what became of its places in earlier generations.
@@ -29,7 +34,8 @@ impl Instance {
         Ok(told)
     }
 
-    /// Adds to places what became of them in earlier generations. `told` has them as they are told, in the same order.
+    /// Adds to places what became of them in earlier generations. `told` has them as they are told, in the same order. If there are too
+    /// many details, those of the earliest generations are left out.
     pub(super) async fn add_earlier(
         &self,
         manager: &RetryingState,
@@ -45,13 +51,63 @@ impl Instance {
         }
         let values = manager.read_all(scope, &keys).await?;
         let mut values = values.chunks_exact(2);
-        for ((now, earlier), told) in places.iter().zip(&earlier).zip(told) {
+        let mut found: Vec<Found> = Vec::new();
+        for (at, (now, earlier)) in places.iter().zip(&earlier).enumerate() {
             for place in earlier {
                 let Some([record, tried]) = values.next() else { break };
-                let progress = place.progress([record.as_ref(), tried.as_ref()], now);
-                told.earlier.extend(progress.map(|progress| answer::earlier(&progress)));
+                let Some(progress) = place.progress([record.as_ref(), tried.as_ref()], now) else { continue };
+                // A success that the next generation has used was executed once.
+                let before = found.last().filter(|before| before.at == at);
+                if before.is_none_or(|before| !is_same_success(&before.progress, &progress)) {
+                    found.push(Found { at, progress, with_details: false });
+                }
             }
+        }
+        choose(&mut found);
+        let detailed = found.iter().filter(|one| one.with_details);
+        let keys: Vec<Key> = detailed.filter_map(|one| one.progress.answer_key()).collect();
+        let mut answers = manager.read_all(scope, &keys).await?.into_iter();
+        for Found { at, mut progress, with_details } in found {
+            if with_details && progress.answer_key().is_some() {
+                progress.answer = answers.next().flatten().as_ref().and_then(FailedAnswer::summary);
+            }
+            told[at].earlier.push(answer::earlier(&progress, with_details));
         }
         Ok(())
     }
+}
+
+/// What is recorded of a place in an earlier generation.
+struct Found {
+    /// Which of the places it is.
+    at: usize,
+    progress: PlaceProgress,
+    with_details: bool,
+}
+
+fn is_same_success(one: &PlaceProgress, other: &PlaceProgress) -> bool {
+    let is_done = |progress: &PlaceProgress| progress.ended() == Some(Ended::Done);
+    is_done(one) && is_done(other) && one.times == other.times
+}
+
+/// Chooses those that are told with their details: from the latest generation on, until there are too many details.
+fn choose(found: &mut [Found]) {
+    let generation = |one: &Found| one.progress.place.generation();
+    let latest = found.iter().map(generation).max().unwrap_or_default();
+    let mut room = DETAILS;
+    for earlier in (0..=latest).rev() {
+        for one in found.iter_mut().filter(|one| generation(one) == earlier) {
+            let left = room.checked_sub(details(&one.progress));
+            one.with_details = left.is_some();
+            room = left.unwrap_or(0);
+        }
+    }
+}
+
+/// How many details there are of a place: its deliveries, steps and calls, and the answer that made it fail.
+fn details(progress: &PlaceProgress) -> usize {
+    let steps = |steps: &Steps| -> usize { steps.listed.iter().map(|step| 1 + step.calls.len()).sum() };
+    let attempts = progress.tried.iter().flat_map(|tried| &tried.attempts);
+    let given_up: usize = attempts.map(|attempt| 1 + steps(&attempt.steps)).sum();
+    given_up + steps(&progress.times.steps) + progress.answer_key().map_or(0, |_| ANSWER)
 }

@@ -207,9 +207,14 @@ impl Shelves<'_> {
     /// What a place begins with, and how it ended.
     async fn find(&self, place: &Place) -> Result<(Input, Option<Box<MemberRecord>>), NotDone> {
         let route = self.opened.begun.route(&self.instance.flow);
+        let mut first = self.opened.first.clone();
+        // With another definition, the places meant something else before.
+        if place.generation() < first.place.generation() && !self.opened.has_changed {
+            first.place = first.place.in_generation(place.generation());
+        }
         let mut found = HashMap::new();
         loop {
-            match find(route, &self.opened.first, place, &found) {
+            match find(route, &first, place, &found) {
                 Find::Needs(keys) => self.manager.read_into(&mut found, self.scope, keys).await?,
                 Find::Found { input, record } => return Ok((*input, record)),
                 Find::Nowhere => {

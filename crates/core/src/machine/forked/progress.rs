@@ -1,12 +1,14 @@
 //! What has become of a request.
 
+use crate::code;
 use crate::envelope::Carried;
 use crate::graph::Place;
 use crate::outcome::Outcome;
+use crate::state::Key;
 
 use super::control::Control;
 use super::ended::Ended;
-use super::failed_answer::AnswerSummary;
+use super::failed_answer::{AnswerSummary, FailedAnswer};
 use super::message::Message;
 use super::parked::Parked;
 use super::record::{Reason, Record};
@@ -98,6 +100,13 @@ impl PlaceProgress {
             Standing::Ended(ended) => Some(ended),
             Standing::Waiting | Standing::Running | Standing::Stopped => None,
         }
+    }
+
+    /// The key of the answer that made it fail, if an answer did.
+    #[must_use]
+    pub fn answer_key(&self) -> Option<Key> {
+        let reason = self.reason.as_ref().filter(|reason| reason.code == code::ERROR_ANSWER.as_str());
+        reason.map(|_| FailedAnswer::key(&self.place))
     }
 
     /// The request has ended, and with it everything that had not.

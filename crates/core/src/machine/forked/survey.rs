@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use crate::code;
 use crate::envelope::Terms;
 use crate::graph::{Composite, CompositeIndex, CompositeKind, Follow, Place};
 use crate::machine::Route;
@@ -268,8 +267,8 @@ impl<'a> Surveyor<'a> {
             None => Standing::Stopped,
         };
         let mut progress = progress(&message.place, standing, record.as_ref(), tried);
-        if progress.reason.as_ref().is_some_and(|reason| reason.code == code::ERROR_ANSWER.as_str()) {
-            let answer = self.look(layout::answer(&message.place)).flatten();
+        if let Some(key) = progress.answer_key() {
+            let answer = self.look(key).flatten();
             progress.answer = answer.and_then(|answer| FailedAnswer::summary(&answer));
         }
         progress.labels = message.labels().map(str::to_owned).collect();

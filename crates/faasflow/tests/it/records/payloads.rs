@@ -23,7 +23,7 @@ pub(super) async fn payload(kit: &Running, target: &str) -> Answer {
 }
 
 /// The status, the code and the reason of a refusal.
-async fn refusal(kit: &Running, target: &str) -> (u16, String, String) {
+pub(super) async fn refusal(kit: &Running, target: &str) -> (u16, String, String) {
     let answer = signed(kit, target).await;
     let told: Value = answer.json();
     let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
@@ -283,7 +283,7 @@ async fn a_place_is_found_in_the_queue_by_its_call_id() {
 }
 
 #[tokio::test]
-async fn payloads_of_a_request_that_was_started_again_are_those_of_its_latest_generation() {
+async fn payloads_of_a_request_that_was_started_again_are_those_of_the_generation_that_is_asked_for() {
     let seen = Arc::new(AtomicUsize::new(0));
     let once = Fake::with(move |call| match seen.fetch_add(1, SeqCst) {
         0 => Reply::new("no").status(400),
@@ -297,7 +297,9 @@ async fn payloads_of_a_request_that_was_started_again_are_those_of_its_latest_ge
     assert_eq!(told["status"], "success", "{told}");
     assert_eq!(payload(&kit, "g/input?place=2@1").await.text(), "x");
     assert_eq!(payload(&kit, "g/output?place=2@1").await.text(), "x again");
-    assert_eq!(refusal(&kit, "g/output?place=2").await.0, 404);
+    let (status, _, reason) = refusal(&kit, "g/output?place=2").await;
+    assert_eq!((status, reason.contains("the place `2` has failed")), (404, true), "{reason}");
+    assert_eq!(payload(&kit, "g/answer?place=2").await.text(), "no");
 }
 
 #[tokio::test]
