@@ -108,7 +108,7 @@ async fn select(context: &Context<'_>, redrive: &RedriveRequests) -> Result<(Vec
             }
         };
         let summary: RequestSummary = serde_json::from_slice(&answer.body).expect("it was read before");
-        requests.push(Listed { flow, summary });
+        requests.push(Listed::new(&flow, summary));
     }
     let wanted = [(redrive.which.failed, RequestStatus::Failure), (redrive.which.stopped, RequestStatus::Stopped)];
     for (_, status) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
