@@ -9,13 +9,14 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, steps } from "../format.js";
 import { headOf, requestHead, SECRET, sendable } from "../heads.js";
+import { letterOf, readLetters } from "../letters.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload, readUpTo } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
-import { letterOf, whyNot } from "../why.js";
+import { whyNot } from "../why.js";
 import { zoomable } from "../zoom.js";
 
 /** The largest body that a command contains, in bytes. */
@@ -163,7 +164,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   function showTimes(request) {
     setText(words, inWords(request));
     showNow(request);
-    updatePlaces(request, queue?.calls, (place) => isOpen(place) && letterOf(place, queue?.letters) !== undefined);
+    updatePlaces(request, queue?.calls, (place) => isOpen(place) && letterOf(place, queue?.letters, request) !== undefined);
   }
 
   /** The last lines come a little after the end. */
@@ -224,8 +225,8 @@ export function page(main, { words: [flow, id], signal, go }) {
     }
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
-      const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
-      const letters = request.places.some(isMissing) ? await api.get("/system/queue/dead-letters?limit=1000", signal) : [];
+      const isMissing = (place) => isOpen(place) && !callOf(place, calls);
+      const letters = request.places.some(isMissing) ? await readLetters({ function: flow, request: id }, signal) : [];
       queue = { calls, letters, isWhole: calls.length < CALLS };
     } catch (error) {
       // Without the queue, the page says less.
