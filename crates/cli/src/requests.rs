@@ -4,6 +4,7 @@ mod again;
 pub(crate) mod api;
 mod change;
 mod context;
+mod filter;
 mod given_up;
 mod list;
 mod members;

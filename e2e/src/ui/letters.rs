@@ -1,4 +1,4 @@
-//! What the queue has given up: the list of requests finds it, and the list of dead letters says which ones are of no use any more.
+//! What the queue has given up: the list of requests finds it, and that of dead letters says which of their requests have ended.
 
 use std::sync::atomic::Ordering;
 
@@ -72,7 +72,7 @@ pub(super) async fn given_up(visit: &Visit) -> Result<(), String> {
     ended(visit).await
 }
 
-/// One of the two requests is stopped, so its dead letter is of no use.
+/// One of the two requests is stopped, so its dead letter can be discarded.
 async fn ended(visit: &Visit) -> Result<(), String> {
     let (tab, stand) = (&visit.tab, &visit.stand);
     stand.post("/system/flows/fragile/requests/letter-2/stop", &[], b"").await?.expect(200)?;

@@ -6,7 +6,7 @@ use faasflow_core::{code, counted};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::context::Context;
-use super::list::{Filter, Listed};
+use super::filter::{Filter, Listed};
 use crate::client::error_code;
 use crate::error::Failure;
 

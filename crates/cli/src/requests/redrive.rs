@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::api::{pause, reason, request};
 use super::context::Context;
-use super::list::{Filter, Found, Listed, all, find, is_about_all, print};
+use super::filter::{Filter, Listed};
+use super::list::{Found, all, find, is_about_all, print};
 use crate::args::RedriveRequests;
 use crate::client::{error_code, is_own_answer};
 use crate::error::Failure;
