@@ -12,7 +12,8 @@ const SCROLLING = 150;
 
 /**
  * Watches the rows of dead letters. `told()` is called when more is known. `watch(row, letter)` begins with a row, `statusOf(letter)` says
- * the status of its request, and `flowOf(letter)` the flow; both are `undefined` if they are not known.
+ * the status of its request, and `flowOf(letter)` the flow; both are `undefined` if they are not known. The status is `null` if the flow
+ * does not know the request.
  */
 export function endings(signal, told) {
   const letters = new WeakMap();
@@ -72,7 +73,7 @@ export function endings(signal, told) {
     try {
       const { requests } = await api.getSoon(`${api.flowPath(flow)}/requests?${new URLSearchParams({ ids: ids.join(), limit: AT_ONCE })}`, signal);
       const at = performance.now();
-      for (const id of ids) known.set(keyOf(flow, id), { at, status: requests.find((request) => request.id === id)?.status });
+      for (const id of ids) known.set(keyOf(flow, id), { at, status: requests.find((request) => request.id === id)?.status ?? null });
     } catch (error) {
       if (!(error instanceof api.Refused)) throw error;
       // It does not remember its requests, does not answer, or was built with an older version.

@@ -78,7 +78,8 @@ const IDS = 100;
 
 /**
  * The requests of a flow that have not ended and of which the queue has given up a delivery, each with its dead letters. Whether older
- * dead letters were left out is `isCut`.
+ * dead letters were left out is `isCut`. Of how many requests the flow knows nothing is `unknown`: those that have not begun, because
+ * already their first delivery was given up, and those that have expired.
  */
 async function givenUp(flow, filters, signal, ask) {
   const letters = await readLetters({ function: flow }, signal);
@@ -86,20 +87,24 @@ async function givenUp(flow, filters, signal, ask) {
   // A flow searches all of its requests or none.
   const part = filters.search.toLowerCase();
   const ids = [...new Set(own.map((letter) => letter.request))].filter((id) => id.toLowerCase().includes(part));
+  const { search, ...others } = queryOf(filters);
   const requests = new Map();
+  const unknown = new Set(ids);
   for (let from = 0; from < ids.length; from += IDS) {
     let cursor;
     do {
-      const { search, ...others } = queryOf(filters);
       const query = { ...others, ids: ids.slice(from, from + IDS).join(), limit: IDS, ...(cursor ? { cursor } : {}) };
       const answer = await page(flow, query, signal, ask);
-      for (const request of answer.requests.filter(({ status }) => !isEnd(status))) {
-        requests.set(request.id, { flow, ...request, letters: own.filter((letter) => letter.request === request.id) });
+      for (const request of answer.requests) {
+        unknown.delete(request.id);
+        if (!isEnd(request.status)) requests.set(request.id, { flow, ...request, letters: own.filter((letter) => letter.request === request.id) });
       }
       cursor = answer.cursor;
     } while (cursor && !signal.aborted);
   }
-  return { flow, requests: [...requests.values()], isMore: false, isCut: letters.length >= LETTERS };
+  // A flow does not name requests that it knows and that other filters exclude.
+  const isAll = Object.keys(others).length === 0;
+  return { flow, requests: [...requests.values()], isMore: false, isCut: letters.length >= LETTERS, unknown: isAll ? unknown.size : 0 };
 }
 
 /**
@@ -126,7 +131,13 @@ export async function find(flows, filters, { limit, depth }, signal) {
     }
   }));
   const requests = answers.flatMap((answer) => answer.requests).sort((one, other) => other.started_ms - one.started_ms);
-  return { requests, isMore: answers.some((answer) => answer.isMore), isCut: answers.some((answer) => answer.isCut), refused: answers.filter((answer) => answer.error) };
+  return {
+    requests,
+    isMore: answers.some((answer) => answer.isMore),
+    isCut: answers.some((answer) => answer.isCut),
+    unknown: answers.reduce((sum, answer) => sum + (answer.unknown ?? 0), 0),
+    refused: answers.filter((answer) => answer.error),
+  };
 }
 
 /**

@@ -66,6 +66,12 @@ impl<'a> Filter<'a> {
         }
     }
 
+    /// Whether the flow leaves out requests that do not fit.
+    pub(super) fn is_narrow(&self) -> bool {
+        let is_narrow = self.status.is_some() || self.since.is_some() || self.at.is_some() || self.retrying;
+        is_narrow || self.idle.is_some() || self.reason.is_some()
+    }
+
     /// Whether the list says where the requests are, and why. Flows of older versions cannot.
     pub(super) fn has_details(&self) -> bool {
         self.at.is_some() || self.retrying || self.given_up || self.idle.is_some() || self.reason.is_some()

@@ -86,17 +86,28 @@ fn is_given_up(RequestSummary { status, at, moved_ms, .. }: &RequestSummary, let
     *status == RequestStatus::Running && letters.iter().any(is_why)
 }
 
-/// The requests of a flow that have dead letters and have not ended. `None` if the flow does not remember its requests, unless that is
-/// a failure because the command line names it.
+/// Requests of a flow that have dead letters.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    /// Those that have not ended.
+    pub(super) open: Vec<RequestSummary>,
+    /// How many the flow knows nothing of: they have not begun, because already their first delivery was given up, or have expired.
+    pub(super) unknown: usize,
+}
+
+/// Asks a flow for its requests that have dead letters. `None` if it does not remember its requests, unless that is a failure because
+/// the command line names it.
 pub(super) async fn of_flow(
     context: &Context<'_>,
     flow: &str,
     filter: Filter<'_>,
     letters: &Letters,
     is_named: bool,
-) -> Result<Option<Vec<RequestSummary>>, Failure> {
-    let mut requests: Vec<RequestSummary> = Vec::new();
-    for ids in letters.requests(flow).chunks(IDS) {
+) -> Result<Option<GivenUp>, Failure> {
+    let mut found = GivenUp::default();
+    let all = letters.requests(flow);
+    let mut known = 0;
+    for ids in all.chunks(IDS) {
         let mut cursor = None::<String>;
         loop {
             let mut query = filter.query();
@@ -109,14 +120,28 @@ pub(super) async fn of_flow(
                 return Ok(None);
             }
             let list: RequestList = context.api.read(&answer, flow, "list its requests")?;
-            requests.extend(list.requests.into_iter().filter(|request| !request.status.is_end()));
+            known += list.requests.len();
+            found.open.extend(list.requests.into_iter().filter(|request| !request.status.is_end()));
             match list.cursor {
                 Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
                 _ => break,
             }
         }
     }
-    Ok(Some(requests))
+    if !filter.is_narrow() {
+        found.unknown = all.len().saturating_sub(known);
+    }
+    Ok(Some(found))
+}
+
+/// Says of how many requests flows know nothing.
+pub(super) fn unknown_in_words(unknown: usize) -> String {
+    let (have, are) = if unknown == 1 { ("has", "is") } else { ("have", "are") };
+    format!(
+        "{} with dead letters {have} not begun, because already the first delivery was given up, or {are} no longer remembered: \
+         `faasflow queue dead-letters` lists these.",
+        counted(unknown as u64, "other request")
+    )
 }
 
 /// What to do about the requests that are listed.

@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) requests: Vec<Listed>,
     /// Whether there are more than were wanted.
     pub(super) more: bool,
+    /// Of how many requests with dead letters the flows know nothing.
+    pub(super) unknown: usize,
     /// Why a flow could not be asked.
     pub(super) failures: Vec<Failure>,
 }
@@ -35,7 +37,7 @@ struct Document {
 
 pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<(), Failure> {
     let filter = Filter::new(list);
-    let Found { requests, more, failures } = find(context, list.flow.as_deref(), filter).await?;
+    let Found { requests, more, unknown, failures } = find(context, list.flow.as_deref(), filter).await?;
     let count = requests.len() as u64;
     if list.json {
         let document = Document { version: REQUESTS_VERSION, requests };
@@ -51,6 +53,9 @@ pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<()
             (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
             (_, false) if filter.given_up => eprintln!("{}", given_up::help(count)),
             (_, false) => eprintln!("{}. Show one with `faasflow requests show ID`.", counted(count, "request")),
+        }
+        if unknown > 0 {
+            eprintln!("{}", given_up::unknown_in_words(unknown));
         }
     }
     all(failures)
@@ -113,7 +118,7 @@ fn place(Listed { summary: RequestSummary { at, reason, .. }, given_up, .. }: &L
 
 /// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.
 pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filter<'_>) -> Result<Found, Failure> {
-    let mut found = Found { requests: Vec::new(), more: false, failures: Vec::new() };
+    let mut found = Found { requests: Vec::new(), more: false, unknown: 0, failures: Vec::new() };
     let mut failures = Vec::new();
     let letters = match filter.given_up {
         true => Some(Letters::read(context, flow).await?),
@@ -121,9 +126,12 @@ pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filt
     };
     for name in context.flows(flow).await? {
         let listed = match &letters {
-            Some(letters) => given_up::of_flow(context, &name, filter, letters, flow.is_some())
-                .await
-                .map(|requests| requests.map(|requests| (requests, false))),
+            Some(letters) => given_up::of_flow(context, &name, filter, letters, flow.is_some()).await.map(|of_flow| {
+                of_flow.map(|of_flow| {
+                    found.unknown += of_flow.unknown;
+                    (of_flow.open, false)
+                })
+            }),
             None => of_flow(context, &name, filter, flow.is_some()).await,
         };
         match listed {

@@ -34,11 +34,13 @@ function content(letter, go, signal) {
       put(done, h("p", { class: "bad" }, api.told(error)));
     }
   };
-  const request = header(letter.headers, "x-faasflow-request-id");
+  const named = header(letter.headers, "x-faasflow-request-id");
+  // Without a name, a flow takes the call id. Other functions have no requests.
+  const request = named ?? letter.request;
   const type = header(letter.headers, "content-type");
   const isEnvelope = type === ENVELOPE;
   const input = h("div", {});
-  const origin = request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null;
+  const origin = named ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : h("p", {});
   if (request && !letter.callback) {
     // Only the page of a flow that knows the request can show it.
     const path = api.requestPath(letter.function, request);
@@ -70,6 +72,6 @@ function content(letter, go, signal) {
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
       input,
       // Only a flow knows which fields are secret.
-      request || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body, folded(letter.headers)) : [body, folded(letter.headers)]),
+      named || isEnvelope ? h("details", {}, h("summary", {}, "As it was sent, with all secrets"), body, folded(letter.headers)) : [body, folded(letter.headers)]),
   ];
 }

@@ -69,7 +69,7 @@ function makeCall({ call_id, function: name, callback }) {
   return row;
 }
 
-const isGoingOn = (status) => status !== undefined && !isEnd(status);
+const isGoingOn = (status) => typeof status === "string" && !isEnd(status);
 
 /** Why a call is still in the queue. */
 function stateOf(call) {
@@ -136,7 +136,7 @@ function deadLetters(signal, changed) {
     const title = `${isRedrive ? "Redrive" : "Discard"} ${counted(ids.length, "dead letter")}?`;
     const still = isRedrive ? 0 : all.filter((letter) => ids.includes(letter.id) && isGoingOn(ends.statusOf(letter))).length;
     const text = isRedrive ? "They go back into the queue, with a full set of attempts."
-      : [why, still > 0 ? `${counted(still, "request")} of them ${still === 1 ? "has" : "have"} not ended, and will not go on without a redrive or a recovery.` : null].filter(Boolean);
+      : [why, still > 0 ? `${still} of them ${still === 1 ? "belongs to a request that has" : "belong to requests that have"} not ended. A request without its dead letter goes on only if it is recovered.` : null].filter(Boolean);
     const more = isRedrive && ids.length > 1 ? h("label", {}, h("span", {}, "How many become due each second"), rate) : null;
     if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive, more)) return;
     try {
@@ -185,9 +185,9 @@ function makeLetter(letter, chosen, changed, ends) {
     updateWhen(died, letter.died_ms);
     const status = ends.statusOf(letter);
     const flow = ends.flowOf(letter);
-    // A request that the flow does not know may have expired, and one that has not been asked about may be anything.
     putIfNew(of, [flow, status], () => (status === undefined ? null : ["Request ", h("span", { class: "id" }, link(requestPage(flow, request), request)),
-      isEnd(status) ? ` has ended (${looks(status)[1]}): delivering this again executes nothing.` : `: ${looks(status)[1]}.`]));
+      status === null ? " has not begun, or is no longer remembered." : isEnd(status)
+        ? ` has ended (${looks(status)[1]}): delivering this again executes nothing.` : `: ${looks(status)[1]}.`]));
   };
   ends.watch(row, letter);
   return row;

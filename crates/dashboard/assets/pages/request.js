@@ -9,7 +9,7 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, steps } from "../format.js";
 import { headOf, requestHead, SECRET, sendable } from "../heads.js";
-import { letterOf, readLetters } from "../letters.js";
+import { letterOf, linkToLetters, readLetters } from "../letters.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
@@ -70,10 +70,11 @@ export function page(main, { words: [flow, id], signal, go }) {
   const [log, updateLog] = logView();
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
+  const unbegun = h("p", { class: "why", hidden: true });
   const rest = h("div", { hidden: true },
     why, now, keys, origins.element, trace, actions, done, requestHead(path, signal), section("Places", places), section("Steps", other, picture.element), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(flowPage(flow), flow), " › request"),
-    h("h1", { class: "id" }, id), head, rest);
+    h("h1", { class: "id" }, id), head, unbegun, rest);
   resultSection.hidden = true;
   setText(words, "Loading…");
 
@@ -108,11 +109,17 @@ export function page(main, { words: [flow, id], signal, go }) {
     } catch (error) {
       if (![404, 410].includes(error.status)) throw error;
       rest.hidden = true;
+      const unread = (why) => { if (api.isAway(why) || why.name === "AbortError") throw why; return []; };
+      const letters = await readLetters({ function: flow, request: id }, signal).catch(unread);
       setText(words, error.message);
+      unbegun.hidden = letters.length === 0;
+      putIfNew(unbegun, letters.map((letter) => letter.id), () => (letters.length === 0 ? null : [
+        "The queue has given up a delivery of it: ", linkToLetters(letters), ". If it has not begun, it begins when that is put back into the queue."]));
       status.hidden = true;
       return;
     }
     status.hidden = false;
+    unbegun.hidden = true;
     rest.hidden = false;
     latest = request;
     const large = isLarge(request);

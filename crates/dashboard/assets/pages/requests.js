@@ -44,6 +44,8 @@ function whereIs(item) {
   return where.join("; ");
 }
 
+const toLetters = (flow, text) => link(`/ui/queue${flow ? `?function=${encodeURIComponent(flow)}` : ""}#dead-letters`, text);
+
 const keyOf = ({ flow, id }) => `${flow}/${id}`;
 
 /** What of a request matches a search. */
@@ -275,11 +277,13 @@ export function page(main, { signal }) {
     const isFull = found.requests.length >= shown;
     more.hidden = !isMore || shown >= MOST || (isLooking && !isFull);
     further.hidden = !isMore || !isLooking || isFull || depth >= DEEPEST;
-    putIfNew(note, [listed.length, items.length, isMore, found.isCut, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
+    putIfNew(note, [listed.length, items.length, isMore, found.isCut, found.unknown, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
       listed.length > 0 || found.refused.length > 0 ? "" : isOnlySearch ? `No request has this in its id, a search key or a label${isMore ? ", as far as they were looked at" : ""}. ` : `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. `,
       isMore && (!isLooking || isFull) ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
       filters.given_up ? [
-        listed.length > 0 ? ["These go on when their ", link(`/ui/queue${filters.flow ? `?function=${encodeURIComponent(filters.flow)}` : ""}#dead-letters`, "dead letters"), " are put back into the queue. "] : "",
+        listed.length > 0 ? ["These go on when their ", toLetters(filters.flow, "dead letters"), " are put back into the queue. "] : "",
+        found.unknown > 0 ? [`${counted(found.unknown, "other request")} with `, toLetters(filters.flow, "dead letters"),
+          ` ${found.unknown === 1 ? "has" : "have"} not begun, because already the first delivery was given up, or ${found.unknown === 1 ? "is" : "are"} no longer remembered. `] : "",
         found.isCut ? `Of each flow, the newest ${LETTERS} dead letters were looked at. ` : "",
         filters.search ? "Among these requests, only ids are searched. " : "",
       ] : filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",

@@ -96,17 +96,18 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
             {"id":6,"function":"upload","request":"c","call_id":"6","died_ms":4},
             {"id":5,"function":"upload","request":"d","call_id":"5","died_ms":9},
             {"id":4,"function":"upload","request":"e","call_id":"4","died_ms":9},
+            {"id":10,"function":"upload","request":"g","call_id":"10","died_ms":4},
             {"id":3,"function":"upload","request":"f","call_id":"3","died_ms":9,"callback":true},
             {"id":2,"function":"off","request":"a","call_id":"2","died_ms":9},
             {"id":1,"function":"resize","request":"a","call_id":"1","died_ms":9}]"#,
         ),
-        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce&limit=100" => json_answer(
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100" => json_answer(
             r#"{"requests":[{"id":"a","status":"running","started_ms":1,"moved_ms":5,"at":{"place":"1","steps":["function `one`"],
             "status":"retrying","reason":{"text":"it answered 503"}}},
             {"id":"b","status":"running","started_ms":2,"moved_ms":6,"at":{"place":"2","call_id":"7","steps":["function `two`"]}}],
             "cursor":"x"}"#,
         ),
-        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce&limit=100&cursor=x" => json_answer(
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100&cursor=x" => json_answer(
             r#"{"requests":[{"id":"c","status":"running","started_ms":3,"moved_ms":6},
             {"id":"d","status":"paused","started_ms":4,"moved_ms":6},{"id":"e","status":"failure","started_ms":5,"moved_ms":6}]}"#,
         ),
@@ -125,12 +126,12 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     ]) {
         assert!(row.starts_with(id) && row.ends_with(says), "{row} should end with {says}");
     }
-    assert!(
-        ran.stderr().ends_with(
-            "4 requests. Put its dead letter back with `faasflow queue redrive ID`, and a request goes on.\n"
-        ),
-        "{ran:?}"
-    );
+    for says in [
+        "4 requests. Put its dead letter back with `faasflow queue redrive ID`, and a request goes on.\n",
+        "1 other request with dead letters has not begun, because already the first delivery was given up, or is no longer remembered:",
+    ] {
+        assert!(ran.stderr().contains(says), "{ran:?}");
+    }
     let ran = gateway.run(&["requests", "--given-up", "--limit", "1", "--json"]);
     assert_eq!((ran.code(), &ran.json()["requests"][0]["dead_letters"]), (0, &json!([5])), "{ran:?}");
 
