@@ -52,8 +52,8 @@ pub(super) async fn given_up(visit: &Visit) -> Result<(), String> {
     visit.go("/ui/requests?given_up=true").await?;
     let says = |id: &str| {
         format!(
-            "((row) => row && /Given up[^]*dead letter \\d+: .*callback.*: given up, because/.test(row.innerText) \
-             && row.querySelector('a[href^=\"/ui/queue/dead-letters/\"]'))({ROWS}.find((row) => row.innerText.includes('{id}')))"
+            "((row) => row !== undefined && /Given up[^]*dead letter \\d+: .*callback.*: given up, because/.test(row.innerText) \
+             && row.querySelector('a[href^=\"/ui/queue/dead-letters/\"]') !== null)({ROWS}.find((row) => row.innerText.includes('{id}')))"
         )
     };
     let both = format!("{ROWS}.length === 2 && {} && {}", says("letter-2"), says("letter-3"));
