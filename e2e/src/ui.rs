@@ -12,6 +12,7 @@ mod find;
 mod heads;
 mod held;
 mod hostile;
+mod letters;
 mod live;
 mod members;
 mod narrow;

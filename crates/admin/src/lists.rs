@@ -52,6 +52,9 @@ pub struct RequestAt {
     /// The place. If several are open, one that matches the filter of the list comes first, and then one that is being retried. If the
     /// members of a graph or for-each were not looked at, it is the place that began them, and [`members`](RequestAt::members) is there.
     pub place: String,
+    /// The id of its invocation, as in [`Place::call_id`](crate::Place::call_id).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
     /// The branches and items that it is in, as in [`Place::path`](crate::Place::path).
     pub path: Vec<String>,
     /// The label of the item that it is in.

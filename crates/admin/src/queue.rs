@@ -79,6 +79,10 @@ pub struct DeadLetterSummary {
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
+    /// The id of the request that it belongs to, if the function is a flow: the one that the call names, and otherwise the call id.
+    /// Absent if neither is a valid request id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// Why it was given up.
     pub reason: String,
     /// The status of the last answer, if there was one.

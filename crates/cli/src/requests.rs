@@ -4,6 +4,8 @@ mod again;
 pub(crate) mod api;
 mod change;
 mod context;
+mod filter;
+mod given_up;
 mod list;
 mod members;
 mod recover;

@@ -2,6 +2,7 @@
 
 import { callOf } from "./course.js";
 import { count, counted, duration, isOpen, nameOf } from "./format.js";
+import { letterOf, lettersOfSomePlace } from "./letters.js";
 import { membersInWords } from "./place.js";
 
 /** How many places are told about. The others are counted. */
@@ -35,6 +36,9 @@ export function whyNot(request, queue, now = Date.now()) {
     for (const place of first.slice(0, TOLD)) sentences.push(about(place, request, queue, now));
     const more = all - Math.min(TOLD, open.length);
     if (more > 0) sentences.push([`${counted(more, "more place")} ${more === 1 ? "is" : "are"} open.`]);
+    for (const letter of lettersOfSomePlace(queue?.letters, request).slice(0, TOLD)) {
+      sentences.push(["The queue gave up a delivery of it. It is ", { letter: letter.id, text: "a dead letter" }, "; put it back into the queue to go on there."]);
+    }
     const isLost = open.length > 0 && now - request.moved_ms > LONG && queue?.isWhole
       && !queue.calls.some((call) => call.function === request.flow || call.function.startsWith(`${request.flow}.`))
       && !sentences.some((sentence) => sentence.some((part) => part.letter));
@@ -47,14 +51,10 @@ export function whyNot(request, queue, now = Date.now()) {
   return sentences;
 }
 
-/** The dead letter that a place has become, if the queue has given it up. */
-export const letterOf = (place, letters) =>
-  letters?.find((letter) => letter.call_id !== "" && letter.call_id === place.call_id && !letter.callback);
-
 function about(place, request, queue, now) {
   const name = nameOf(place);
   const call = callOf(place, queue?.calls);
-  const letter = letterOf(place, queue?.letters);
+  const letter = letterOf(place, queue?.letters, request);
   const why = place.reason ? `, because ${place.reason.text}` : "";
   if (call?.in_flight) {
     return [`${name} is being executed${call.attempt > 1 ? `, attempt ${count(call.attempt)}` : ""}${call.attempt > 1 && why ? `; the last attempt was given up${why}` : ""}.`];

@@ -3,7 +3,7 @@
 //! The queue itself is the crate `faasflow-queue`.
 
 pub use faasflow_queue::{
-    Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, NewCall, Queue, QueueError,
+    Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, LetterFilter, NewCall, Queue, QueueError,
     QueueFileError, QueueOptions, QueueStats, QueuedCall, Selection, Target, Unreachable,
 };
 pub(crate) use faasflow_queue::{READ_COPIES, is_full};

@@ -1,7 +1,7 @@
 //! Dead letters: calls that were given up.
 
 use bytes::Bytes;
-use faasflow_core::{envelope, without_credentials};
+use faasflow_core::{RequestId, envelope, headers, without_credentials};
 use faasflow_http::now_ms;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -48,6 +48,9 @@ pub struct DeadLetterSummary {
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
+    /// The id of the request that it belongs to, if the function is a flow: the one that its headers name, and otherwise the call
+    /// id. Flows choose the ids of their requests in this way. `None` if neither is a valid request id.
+    pub request: Option<String>,
     /// Why it was given up.
     pub reason: String,
     /// The status of the last answer, if there was one.
@@ -96,12 +99,34 @@ impl Selection {
     }
 }
 
+/// Says which dead letters are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetterFilter {
+    /// Only those of this function, which may be named with or without its namespace.
+    pub function: Option<String>,
+    /// Only those with this [`request`](DeadLetterSummary::request).
+    pub request: Option<String>,
+}
+
+impl LetterFilter {
+    pub(crate) fn is_for(&self, letter: &DeadLetterSummary) -> bool {
+        self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(&letter.function))
+            && (self.request.is_none() || self.request == letter.request)
+    }
+}
+
+fn request(call: &Call) -> Option<RequestId> {
+    let named = call.headers.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(RequestId::parse);
+    named.or_else(|| RequestId::parse(&call.call_id))
+}
+
 pub(crate) fn summary(id: u64, letter: &Letter) -> DeadLetterSummary {
     DeadLetterSummary {
         id,
         call_id: letter.call.call_id.clone(),
         function: letter.call.function().to_owned(),
         callback: letter.call.is_callback(),
+        request: request(&letter.call).map(|id| id.to_string()),
         reason: letter.reason.clone(),
         status: letter.answer.as_ref().map(|(status, ..)| status.as_u16()),
         attempts: letter.attempts,

@@ -30,7 +30,7 @@ mod tests;
 pub use call::{Accepted, Call, NAMESPACE, NewCall, Target, bare_name};
 pub use deliver::{Answer, Deliver, Delivery, Unreachable};
 pub use error::{QueueError, QueueFileError, is_full};
-pub use letter::{DeadLetter, DeadLetterSummary, Letter, Selection};
+pub use letter::{DeadLetter, DeadLetterSummary, Letter, LetterFilter, Selection};
 pub use memory::MemoryStore;
 pub use policy::options::QueueOptions;
 pub use queue::Queue;

@@ -6,7 +6,7 @@ use faasflow_http::now_ms;
 
 use crate::call::{Accepted, Call, NewCall};
 use crate::error::QueueError;
-use crate::letter::{self, DeadLetter, DeadLetterSummary, Selection};
+use crate::letter::{self, DeadLetter, DeadLetterSummary, LetterFilter, Selection};
 use crate::policy::options::QueueOptions;
 use crate::stats::{QueueStats, QueuedCall};
 use crate::store::Store;
@@ -85,12 +85,26 @@ impl Queue {
     ///
     /// If the store cannot be read.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetterSummary>, QueueError> {
-        let ids = self.store.letters().await?;
+        self.find_dead_letters(&LetterFilter::default(), limit).await
+    }
+
+    /// The newest `limit` of the dead letters that are asked for, newest first. All are read until there are as many.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn find_dead_letters(
+        &self,
+        filter: &LetterFilter,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterSummary>, QueueError> {
         let mut letters = Vec::new();
-        for id in ids.into_iter().rev().take(limit) {
-            if let Some(letter) = self.store.letter(id).await? {
-                letters.push(letter::summary(id, &letter));
+        for id in self.store.letters().await?.into_iter().rev() {
+            if letters.len() >= limit {
+                break;
             }
+            let letter = self.store.letter(id).await?.map(|letter| letter::summary(id, &letter));
+            letters.extend(letter.filter(|letter| filter.is_for(letter)));
         }
         Ok(letters)
     }

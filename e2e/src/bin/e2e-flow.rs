@@ -79,6 +79,7 @@ fn define(name: &str) -> Result<Flow> {
             builder.apply(ship).build()
         }
         "fragile" => builder.apply("pass").apply("pass").callback(Callback::new(own("E2E_CALLBACK"))).build(),
+        "frail" => builder.callback(Callback::new(own("E2E_CALLBACK"))).build(),
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
     };

@@ -15,6 +15,7 @@ use super::elsewhere::{self, Narrow};
 use super::find as finding;
 use super::heads;
 use super::hostile;
+use super::letters;
 use super::live;
 use super::members;
 use super::narrow;
@@ -97,6 +98,7 @@ pub(super) async fn run(suite: &Suite, visit: Visit) {
         "more than a thousand requests are stopped half-way and redriven" => finding::crowd,
         "flows of older versions are listed without details" => finding::older,
         "when each page is painted first is measured" => paint::table,
+        "the list finds what the queue has given up, and dead letters of ended requests are discarded" => letters::given_up,
         "a gateway with a password shows its pages to those who know it" => password,
         "`faasflow ui` shows the flows of a gateway that has no more than OpenFaaS, and goes on after an outage of it" => elsewhere,
         "the page says that the gateway is away, and goes on when it is back" => away,

@@ -98,7 +98,7 @@ pub(super) struct Stand {
     pub(super) client: Client,
     pub(super) up: tokio::sync::Mutex<Server>,
     folder: PathBuf,
-    /// Whether the callback URL of the flow `fragile` accepts anything.
+    /// Whether the callback URL of the flows `fragile` and `frail` accepts anything.
     pub(super) courier: Arc<AtomicBool>,
     /// Whether calls of `spiteful` that ask for it are held.
     pub(super) holds: Arc<AtomicBool>,
@@ -113,8 +113,8 @@ impl Stand {
         let spiteful = spiteful(holds.clone()).await?;
         text.push_str(&format!("  spiteful:\n    annotations: {{ faasflow.url: '{spiteful}' }}\n"));
         for flow in [
-            "orders", "parcels", "sift", "mirror", "fragile", "brittle", "hostile", "patient", "outer", "scales",
-            "stubborn",
+            "orders", "parcels", "sift", "mirror", "fragile", "frail", "brittle", "hostile", "patient", "outer",
+            "scales", "stubborn",
         ] {
             text.push_str(&format!(
                 "  {flow}:\n    lang: faasflow\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
@@ -124,7 +124,7 @@ impl Stand {
             if flow == "hostile" {
                 text.push_str(&format!("      E2E_NAMES: '{}'\n", json!(hostile::TEXTS)));
             }
-            if flow == "fragile" {
+            if ["fragile", "frail"].contains(&flow) {
                 // Its deliveries are given up soon.
                 text.push_str(&format!("      write_timeout: 4s\n      E2E_CALLBACK: {courier_url}\n"));
             }

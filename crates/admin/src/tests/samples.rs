@@ -20,6 +20,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
         call_id: text(),
         function: text(),
         callback: false,
+        request: Some(text()),
         reason: text(),
         status: Some(500),
         attempts: 1,
@@ -119,6 +120,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Value> {
     let found = || Found { by: FoundBy::Key, text: text(), place: Some(text()) };
     let at = || RequestAt {
         place: text(),
+        call_id: Some(text()),
         path: vec![text()],
         label: Some(text()),
         steps: vec![text()],

@@ -52,6 +52,9 @@ pub(crate) struct ListRequests {
     /// Only requests with a place that is being retried
     #[arg(long)]
     pub(crate) retrying: bool,
+    /// Only requests that have not ended and have a dead letter: the queue has given up a delivery
+    #[arg(long, conflicts_with = "search")]
+    pub(crate) given_up: bool,
     /// Only requests that have not ended and have not moved for this long, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) idle: Option<Duration>,

@@ -1,95 +1,30 @@
 //! `faasflow requests list`
 
-use std::time::Duration;
-
 use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestSummary};
-use faasflow_core::{code, counted, duration};
+use faasflow_core::{code, counted};
 use faasflow_runtime::log::escaped;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
 use super::api::{grouped, now_ms};
 use super::context::Context;
+use super::filter::{Filter, Listed};
+use super::given_up::{self, Letters};
 use super::timeline::{short_reason, time};
 use crate::args::ListRequests;
 use crate::error::{Exit, Failure};
 use crate::queue::table;
 
-/// How many requests are listed if the command line does not say it.
-const LIMIT: usize = 50;
 /// The largest page of a list.
 const LARGEST_PAGE: usize = 1000;
-
-/// A request, and its flow.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Listed {
-    pub(super) flow: String,
-    #[serde(flatten)]
-    pub(super) summary: RequestSummary,
-}
-
-/// Which requests are wanted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Filter<'a> {
-    pub(super) status: Option<&'a str>,
-    pub(super) since: Option<Duration>,
-    pub(super) search: Option<&'a str>,
-    pub(super) at: Option<&'a str>,
-    pub(super) retrying: bool,
-    pub(super) idle: Option<Duration>,
-    pub(super) reason: Option<&'a str>,
-    pub(super) limit: usize,
-}
-
-impl<'a> Filter<'a> {
-    /// All requests.
-    pub(super) fn all() -> Filter<'a> {
-        Filter { limit: usize::MAX, ..Filter::default() }
-    }
-
-    fn new(list: &'a ListRequests) -> Filter<'a> {
-        Filter {
-            status: list.status.as_deref(),
-            since: list.since,
-            search: list.search.as_deref(),
-            at: list.at.as_deref(),
-            retrying: list.retrying,
-            idle: list.idle,
-            reason: list.reason.as_deref(),
-            limit: if list.all { usize::MAX } else { list.limit.unwrap_or(LIMIT) },
-        }
-    }
-
-    /// Whether the list says where the requests are, and why. Flows of older versions cannot.
-    fn has_details(&self) -> bool {
-        self.at.is_some() || self.retrying || self.idle.is_some() || self.reason.is_some()
-    }
-
-    /// Whether the flow has to look at each request.
-    fn looks_at_each(&self) -> bool {
-        self.search.is_some() || self.has_details()
-    }
-
-    /// The parameters of a query, without those that say which page it is.
-    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(self.status.map(|status| ("status", status)));
-        query.extend_pairs(self.search.map(|text| ("search", text)));
-        query.extend_pairs(self.since.map(|since| ("since", duration::format(since))));
-        query.extend_pairs(self.at.map(|text| ("at", text)));
-        query.extend_pairs(self.retrying.then_some(("retrying", "true")));
-        query.extend_pairs(self.idle.map(|idle| ("idle", duration::format(idle))));
-        query.extend_pairs(self.reason.map(|text| ("reason", text)));
-        query.extend_pairs(self.has_details().then_some(("details", "true")));
-        query
-    }
-}
 
 /// The requests of flows, newest first.
 pub(super) struct Found {
     pub(super) requests: Vec<Listed>,
     /// Whether there are more than were wanted.
     pub(super) more: bool,
+    /// Of how many requests with dead letters the flows know nothing.
+    pub(super) unknown: usize,
     /// Why a flow could not be asked.
     pub(super) failures: Vec<Failure>,
 }
@@ -102,7 +37,7 @@ struct Document {
 
 pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<(), Failure> {
     let filter = Filter::new(list);
-    let Found { requests, more, failures } = find(context, list.flow.as_deref(), filter).await?;
+    let Found { requests, more, unknown, failures } = find(context, list.flow.as_deref(), filter).await?;
     let count = requests.len() as u64;
     if list.json {
         let document = Document { version: REQUESTS_VERSION, requests };
@@ -116,7 +51,11 @@ pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<()
                 eprintln!("Older requests may match as well: `--all` searches all of them.");
             }
             (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
+            (_, false) if filter.given_up => eprintln!("{}", given_up::help(count)),
             (_, false) => eprintln!("{}. Show one with `faasflow requests show ID`.", counted(count, "request")),
+        }
+        if unknown > 0 {
+            eprintln!("{}", given_up::unknown_in_words(unknown));
         }
     }
     all(failures)
@@ -138,7 +77,9 @@ pub(super) fn all(failures: Vec<Failure>) -> Result<(), Failure> {
 pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
     let now_ms = now_ms();
     let is_search = requests.iter().any(|listed| listed.summary.found.is_some());
-    let has_details = requests.iter().any(|Listed { summary, .. }| summary.at.is_some() || summary.reason.is_some());
+    let has_details = requests
+        .iter()
+        .any(|Listed { summary, given_up, .. }| summary.at.is_some() || summary.reason.is_some() || given_up.is_some());
     let rows = requests.iter().map(|listed| {
         let RequestSummary { id, status, started_ms, found, .. } = &listed.summary;
         let ago = format!("{} ago", time(now_ms.saturating_sub(*started_ms)));
@@ -149,7 +90,7 @@ pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
         });
         let row = vec![escaped(id).into_owned(), listed.flow.clone(), status.to_string(), ago];
         let row = row.into_iter().chain(found.or(is_search.then(String::new)));
-        row.chain(has_details.then(|| place(&listed.summary))).collect::<Vec<String>>()
+        row.chain(has_details.then(|| place(listed))).collect::<Vec<String>>()
     });
     let mut heads = vec!["ID", "FLOW", "STATUS", "STARTED"];
     heads.extend(is_search.then_some("FOUND BY"));
@@ -158,13 +99,13 @@ pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
 }
 
 /// Where a request is, and why.
-fn place(RequestSummary { at, reason, .. }: &RequestSummary) -> String {
-    let mut told: Vec<String> = reason.iter().map(short_reason).collect();
+fn place(Listed { summary: RequestSummary { at, reason, .. }, given_up, .. }: &Listed) -> String {
+    let mut told: Vec<String> = given_up.iter().cloned().chain(reason.iter().map(short_reason)).collect();
     if let Some(at) = at {
         let path = at.path.iter().map(|name| format!("{name}/")).collect::<String>();
         let label = at.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-        let why =
-            at.reason.as_ref().map(|reason| format!(", being retried: {}", short_reason(reason))).unwrap_or_default();
+        let retried = if given_up.is_some() { "given up" } else { "being retried" };
+        let why = at.reason.as_ref().map(|reason| format!(", {retried}: {}", short_reason(reason))).unwrap_or_default();
         let least = if at.partial { "at least " } else { "" };
         let more = match at.more {
             0 => String::new(),
@@ -177,14 +118,26 @@ fn place(RequestSummary { at, reason, .. }: &RequestSummary) -> String {
 
 /// The requests of one flow or of all. If all are asked, a flow that cannot be asked does not hide the others.
 pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filter<'_>) -> Result<Found, Failure> {
-    let mut found = Found { requests: Vec::new(), more: false, failures: Vec::new() };
+    let mut found = Found { requests: Vec::new(), more: false, unknown: 0, failures: Vec::new() };
     let mut failures = Vec::new();
+    let letters = match filter.given_up {
+        true => Some(Letters::read(context, flow).await?),
+        false => None,
+    };
     for name in context.flows(flow).await? {
-        match of_flow(context, &name, filter, flow.is_some()).await {
+        let listed = match &letters {
+            Some(letters) => given_up::of_flow(context, &name, filter, letters, flow.is_some()).await.map(|of_flow| {
+                of_flow.map(|of_flow| {
+                    found.unknown += of_flow.unknown;
+                    (of_flow.open, false)
+                })
+            }),
+            None => of_flow(context, &name, filter, flow.is_some()).await,
+        };
+        match listed {
             Ok(Some((requests, more))) => {
                 found.more |= more;
-                let listed = |summary| Listed { flow: name.clone(), summary };
-                found.requests.extend(requests.into_iter().map(listed));
+                found.requests.extend(requests.into_iter().map(|summary| Listed::new(&name, summary)));
             }
             // Such flows are usual beside others: those without a queue.
             Ok(None) => context.tell_without_records(&name),
@@ -197,6 +150,16 @@ pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filt
     found.requests.sort_by_key(|listed| std::cmp::Reverse(listed.summary.started_ms));
     found.more |= found.requests.len() > filter.limit;
     found.requests.truncate(filter.limit);
+    if filter.has_details() && found.requests.iter().any(|listed| !listed.summary.status.is_end()) {
+        // Without the queue, such as that of OpenFaaS, the list says less.
+        let letters = match letters {
+            Some(letters) => Some(letters),
+            None => Letters::read(context, flow).await.ok(),
+        };
+        if let Some(letters) = letters {
+            letters.add_to(&mut found.requests);
+        }
+    }
     Ok(found)
 }
 

@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::api::{pause, reason, request};
 use super::context::Context;
-use super::list::{Filter, Found, Listed, all, find, is_about_all, print};
+use super::filter::{Filter, Listed};
+use super::list::{Found, all, find, is_about_all, print};
 use crate::args::RedriveRequests;
 use crate::client::{error_code, is_own_answer};
 use crate::error::Failure;
@@ -108,7 +109,7 @@ async fn select(context: &Context<'_>, redrive: &RedriveRequests) -> Result<(Vec
             }
         };
         let summary: RequestSummary = serde_json::from_slice(&answer.body).expect("it was read before");
-        requests.push(Listed { flow, summary });
+        requests.push(Listed::new(&flow, summary));
     }
     let wanted = [(redrive.which.failed, RequestStatus::Failure), (redrive.which.stopped, RequestStatus::Stopped)];
     for (_, status) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {

@@ -34,15 +34,23 @@ function content(letter, go, signal) {
       put(done, h("p", { class: "bad" }, api.told(error)));
     }
   };
-  const request = header(letter.headers, "x-faasflow-request-id");
+  const named = header(letter.headers, "x-faasflow-request-id");
+  // Without a name, a flow takes the call id. Other functions have no requests.
+  const request = named ?? letter.request;
   const type = typeOf(letter.headers);
   const isEnvelope = type === ENVELOPE;
+  // Only a flow knows which fields are secret.
+  const isOfFlow = named || isEnvelope;
+  const isAsked = request && !letter.callback;
+  const plain = () => [sent(letter), letter.masked ? whole(letter.id, signal) : null];
+  const body = h("div", {}, isOfFlow ? whole(letter.id, signal) : isAsked ? loading() : plain());
   const input = h("div", {});
-  const origin = request ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : null;
-  if (request && !letter.callback) {
+  const origin = named ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : h("p", {});
+  if (isAsked) {
     // Only the page of a flow that knows the request can show it.
     const path = api.requestPath(letter.function, request);
     api.get(path, signal).then((of) => {
+      if (!isOfFlow) put(body, whole(letter.id, signal));
       put(origin, "It belongs to the request ", h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
         isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : "");
       const place = of.places.find((place) => place.call_id === letter.call_id) ?? (isEnvelope ? undefined : of.places[0]);
@@ -53,11 +61,10 @@ function content(letter, go, signal) {
         if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, api.sentence(error)));
       });
     }, (error) => {
+      if (!isOfFlow && error.name !== "AbortError") put(body, plain());
       if (api.isAway(error) && error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.told(error)));
     });
   }
-  // Only a flow knows which fields are secret.
-  const isFolded = request || isEnvelope;
   return [
     h("div", { class: "status-line" }, answerChip(letter.status),
       h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
@@ -68,9 +75,7 @@ function content(letter, go, signal) {
     section("Last answer",
       letter.answer_body === null ? h("p", { class: "quiet" }, "There was none.") : answered(letter)),
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
-      input,
-      isFolded ? null : sent(letter),
-      isFolded || letter.masked ? whole(letter.id, signal) : null),
+      input, body),
   ];
 }
 

@@ -2,14 +2,17 @@
 
 import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
+import { endings } from "../endings.js";
 import { hear } from "../events.js";
-import { bytes, counted, duration } from "../format.js";
+import { bytes, counted, duration, isEnd, look as looks } from "../format.js";
 import { live, repeat } from "../live.js";
-import { button, confirm, link, loading, parameters, section, setParameters, table, updateWhen, when } from "../parts.js";
+import { button, confirm, link, loading, parameters, requestPage, section, setParameters, table, updateWhen, when } from "../parts.js";
 import { bringNumbers } from "./overview.js";
 
 const MOST_CALLS = 200;
 const MOST_LETTERS = 1000;
+/** What is said before dead letters are discarded that can do nothing any more. */
+const DISCARD_ENDED = "They are removed for good. Their requests have ended, so delivering them again would execute nothing. Only dead letters that you have seen are among them.";
 
 export function page(main, { signal }) {
   const numbers = h("dl", { class: "numbers" });
@@ -66,6 +69,8 @@ function makeCall({ call_id, function: name, callback }) {
   return row;
 }
 
+const isGoingOn = (status) => typeof status === "string" && !isEnd(status);
+
 /** Why a call is still in the queue. */
 function stateOf(call) {
   if (call.in_flight) return ["busy", "Being delivered"];
@@ -95,19 +100,27 @@ function deadLetters(signal, changed) {
   const rate = h("input", { type: "number", min: "1", max: "10000", placeholder: "all at once" });
   const redrive = button("Redrive…", () => act("redrive"), { disabled: true });
   const discard = button("Discard…", () => act("discard"), { disabled: true });
+  const discardEnded = button("", () => act("discard", endedOnes().map((letter) => letter.id), DISCARD_ENDED), { hidden: true });
   const chosenNote = h("span", { class: "quiet" });
   const done = h("div", { "aria-live": "polite" });
   const [element, rows] = table([{ node: every, class: "select" }, "Given up", "To", "Why", { name: "Attempts", class: "number" }], "Dead letters");
   const note = h("p", { class: "quiet" });
-  const controls = h("div", { class: "actions" }, which, redrive, discard, chosenNote);
+  const controls = h("div", { class: "actions" }, which, redrive, discard, discardEnded, chosenNote);
   const own = section("Dead letters", controls, done, element, note);
   own.id = "dead-letters";
+  const ends = endings(signal, () => draw());
+
+  /** The dead letters that are listed, have been in view, and belong to requests that have ended. */
+  const endedOnes = () => listed.filter((letter) => isEnd(ends.statusOf(letter)));
 
   function draw() {
     listed = all.filter((letter) => wanted === "" || letter.function === wanted);
     const there = new Set(all.map((letter) => letter.id));
     for (const id of chosen) if (!there.has(id)) chosen.delete(id);
-    keyed(rows, listed, (letter) => letter.id, (letter) => makeLetter(letter, chosen, selected), (row, letter) => row.bring(letter));
+    keyed(rows, listed, (letter) => letter.id, (letter) => makeLetter(letter, chosen, selected, ends), (row, letter) => row.bring(letter));
+    const ended = endedOnes().length;
+    discardEnded.hidden = ended === 0;
+    setText(discardEnded, `Discard ${ended} of ended requests…`);
     selected();
   }
 
@@ -118,11 +131,12 @@ function deadLetters(signal, changed) {
     every.indeterminate = chosen.size > 0 && !every.checked;
   }
 
-  async function act(what) {
-    const ids = [...chosen];
+  async function act(what, ids = [...chosen], why = "They are removed for good.") {
     const isRedrive = what === "redrive";
     const title = `${isRedrive ? "Redrive" : "Discard"} ${counted(ids.length, "dead letter")}?`;
-    const text = isRedrive ? "They go back into the queue, with a full set of attempts." : "They are removed for good.";
+    const still = isRedrive ? 0 : all.filter((letter) => ids.includes(letter.id) && isGoingOn(ends.statusOf(letter))).length;
+    const text = isRedrive ? "They go back into the queue, with a full set of attempts."
+      : [why, still > 0 ? `${still} of them ${still === 1 ? "belongs to a request that has" : "belong to requests that have"} not ended. A request without its dead letter goes on only if it is recovered.` : null].filter(Boolean);
     const more = isRedrive && ids.length > 1 ? h("label", {}, h("span", {}, "How many become due each second"), rate) : null;
     if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive, more)) return;
     try {
@@ -131,7 +145,7 @@ function deadLetters(signal, changed) {
         : await api.remove("/system/queue/dead-letters", { ids });
       const number = answer.redriven ?? answer.discarded;
       put(done, h("p", {}, `${counted(number, "dead letter")} ${isRedrive ? "put back into the queue" : "discarded"}.`));
-      chosen.clear();
+      for (const id of ids) chosen.delete(id);
     } catch (error) {
       put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
@@ -146,26 +160,35 @@ function deadLetters(signal, changed) {
     element.hidden = controls.hidden = letters.length === 0;
     setText(note, letters.length === 0 ? "There are none." : letters.length < number ? `The newest ${letters.length} of ${number} are listed.` : "");
     draw();
+    ends.ask();
   }
 
   if (location.hash === "#dead-letters") setTimeout(() => own.scrollIntoView(), 300);
   return { element: own, bring };
 }
 
-function makeLetter({ id, function: name, callback, reason, attempts }, chosen, changed) {
+function makeLetter(letter, chosen, changed, ends) {
+  const { id, function: name, callback, request, reason, attempts } = letter;
   const box = h("input", { type: "checkbox", "aria-label": `Select dead letter ${id}`, on: { change: () => {
     if (box.checked) chosen.add(id);
     else chosen.delete(id);
     changed();
   } } });
   const died = when(0);
+  const of = h("small", { class: "quiet" });
   const row = h("tr", {}, h("td", { class: "select" }, box),
     h("td", { class: "when", "data-label": "Given up" }, link(`/ui/queue/dead-letters/${id}`, died)),
     h("td", { "data-label": "To" }, callback ? `callback of ${name}` : name),
-    h("td", { class: "reason-cell" }, reason), h("td", { class: "number", "data-label": "Attempts" }, attempts));
+    h("td", { class: "reason-cell" }, reason, of), h("td", { class: "number", "data-label": "Attempts" }, attempts));
   row.bring = (letter) => {
     box.checked = chosen.has(id);
     updateWhen(died, letter.died_ms);
+    const status = ends.statusOf(letter);
+    const flow = ends.flowOf(letter);
+    putIfNew(of, [flow, status], () => (status === undefined ? null : ["Request ", h("span", { class: "id" }, link(requestPage(flow, request), request)),
+      status === null ? " has not begun, or is no longer remembered." : isEnd(status)
+        ? ` has ended (${looks(status)[1]}): delivering this again executes nothing.` : `: ${looks(status)[1]}.`]));
   };
+  ends.watch(row, letter);
   return row;
 }

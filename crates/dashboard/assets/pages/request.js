@@ -9,13 +9,14 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, steps } from "../format.js";
 import { headOf, requestHead, SECRET, sendable } from "../heads.js";
+import { letterOf, linkToLetters, readLetters } from "../letters.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
 import { payload, readUpTo } from "../payload.js";
 import { insideOf, inWords as reasonInWords } from "../place.js";
 import { timeline } from "../timeline.js";
-import { letterOf, whyNot } from "../why.js";
+import { whyNot } from "../why.js";
 import { zoomable } from "../zoom.js";
 
 /** The largest body that a command contains, in bytes. */
@@ -69,10 +70,11 @@ export function page(main, { words: [flow, id], signal, go }) {
   const [log, updateLog] = logView();
   const dropped = h("p", { class: "quiet" });
   const head = h("div", { class: "status-line" }, status, words);
+  const unbegun = h("p", { class: "why", hidden: true });
   const rest = h("div", { hidden: true },
     why, now, keys, origins.element, trace, actions, done, requestHead(path, signal), section("Places", places), section("Steps", other, picture.element), resultSection, section("Log", dropped, log));
   put(main, h("p", { class: "above" }, link(flowPage(flow), flow), " › request"),
-    h("h1", { class: "id" }, id), head, rest);
+    h("h1", { class: "id" }, id), head, unbegun, rest);
   resultSection.hidden = true;
   setText(words, "Loading…");
 
@@ -107,11 +109,17 @@ export function page(main, { words: [flow, id], signal, go }) {
     } catch (error) {
       if (![404, 410].includes(error.status)) throw error;
       rest.hidden = true;
+      const unread = (why) => { if (api.isAway(why) || why.name === "AbortError") throw why; return []; };
+      const letters = await readLetters({ function: flow, request: id }, signal).catch(unread);
       setText(words, error.message);
+      unbegun.hidden = letters.length === 0;
+      putIfNew(unbegun, letters.map((letter) => letter.id), () => (letters.length === 0 ? null : [
+        "The queue has given up a delivery of it: ", linkToLetters(letters), ". If it has not begun, it begins when that is put back into the queue."]));
       status.hidden = true;
       return;
     }
     status.hidden = false;
+    unbegun.hidden = true;
     rest.hidden = false;
     latest = request;
     const large = isLarge(request);
@@ -163,7 +171,7 @@ export function page(main, { words: [flow, id], signal, go }) {
   function showTimes(request) {
     setText(words, inWords(request));
     showNow(request);
-    updatePlaces(request, queue?.calls, (place) => isOpen(place) && letterOf(place, queue?.letters) !== undefined);
+    updatePlaces(request, queue?.calls, (place) => isOpen(place) && letterOf(place, queue?.letters, request) !== undefined);
   }
 
   /** The last lines come a little after the end. */
@@ -224,8 +232,8 @@ export function page(main, { words: [flow, id], signal, go }) {
     }
     try {
       const calls = await api.get(`/system/queue/calls?limit=${CALLS}`, signal);
-      const isMissing = (place) => isOpen(place) && place.call_id !== undefined && !callOf(place, calls);
-      const letters = request.places.some(isMissing) ? await api.get("/system/queue/dead-letters?limit=1000", signal) : [];
+      const isMissing = (place) => isOpen(place) && !callOf(place, calls);
+      const letters = request.places.some(isMissing) ? await readLetters({ function: flow, request: id }, signal) : [];
       queue = { calls, letters, isWhole: calls.length < CALLS };
     } catch (error) {
       // Without the queue, the page says less.

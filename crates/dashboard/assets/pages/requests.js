@@ -6,6 +6,7 @@ import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { FILTERS, find, IDLE, looksAtEach, refusalInWords } from "../find.js";
 import { counted, duration, isEnd, nameOf } from "../format.js";
+import { addLetters, isGivenUp, LETTERS, linkToLetters } from "../letters.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
 import { button, chip, flowPage, keep, kept, link, loading, parameters, requestPage, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
@@ -27,11 +28,12 @@ export const COLUMNS = [{ name: "Status", class: "status" }, "Request", "Flow", 
 const WHERE = { name: "Now at, or why", class: "where" };
 
 /** Where a request is now; of one that has failed, why. A flow of an older version does not say it. */
-function whereIs({ status, at, reason, moved_ms: moved }) {
+function whereIs(item) {
+  const { status, at, reason, moved_ms: moved } = item;
   const where = [];
   if (reason) where.push(inWords(reason));
   if (at && !(reason && at.status === "waiting")) {
-    const why = at.status === "retrying" && at.reason ? `: being retried, because ${at.reason.text}` : "";
+    const why = at.status === "retrying" && at.reason ? `: ${isGivenUp(item) ? "given up" : "being retried"}, because ${at.reason.text}` : "";
     const members = at.members !== undefined ? `${counted(at.members, "branch or item", "branches or items")} after ` : "";
     const more = at.more > 0 ? ` (and ${at.partial ? "at least " : ""}${counted(at.more, "more place")})` : "";
     where.push(`${members}${nameOf({ ...at, phase: at.place.match(/(\d+)(@\d+)?$/)?.[1] })}${why}${more}`);
@@ -41,6 +43,8 @@ function whereIs({ status, at, reason, moved_ms: moved }) {
   if (still >= STILL) where.push(`not moved for ${duration(60_000 * Math.floor(still / 60_000))}`);
   return where.join("; ");
 }
+
+const toLetters = (flow, text) => link(`/ui/queue${flow ? `?function=${encodeURIComponent(flow)}` : ""}#dead-letters`, text);
 
 const keyOf = ({ flow, id }) => `${flow}/${id}`;
 
@@ -72,13 +76,17 @@ export function makeRow({ flow, id }, chosen, changed) {
     row.title = item.isGone ? "It does not match any more." : "";
     // Details are missing if there was no time to read them. What was said about the same status is better than nothing.
     if (item.moved_ms !== undefined || row.status !== item.status) {
-      const text = whereIs(item);
-      setText(where, text);
-      setText(below, text);
-      where.title = text;
+      row.where = whereIs(item);
       row.status = item.status;
     }
-    updateChip(status, item.status);
+    const { letters = [] } = item;
+    where.title = row.where ?? "";
+    for (const element of [where, below]) {
+      putIfNew(element, [row.where, letters.map((letter) => letter.id)], () => [
+        letters.length > 0 ? [linkToLetters(letters), row.where ? ": " : ""] : null, row.where]);
+    }
+    // Its status does not say that nothing goes on without somebody.
+    updateChip(status, isGivenUp(item) ? "given up" : item.status);
     updateWhen(began, item.started_ms);
     setText(found, item.found && item.found.by !== "id" ? foundBy(item.found) : "");
     if (box) {
@@ -109,6 +117,7 @@ export function page(main, { signal }) {
     return input;
   };
   const retrying = h("input", { type: "checkbox", checked: filters.retrying === "true", on: { change: () => filter({ retrying: retrying.checked ? "true" : "" }) } });
+  const givenUp = h("input", { type: "checkbox", checked: filters.given_up === "true", on: { change: () => filter({ given_up: givenUp.checked ? "true" : "" }) } });
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", on: { change: () => selectAll() } });
   const [element, rows] = table([{ node: all, class: "select" }, ...COLUMNS, WHERE], "Requests");
   const note = h("p", { class: "quiet" });
@@ -125,7 +134,8 @@ export function page(main, { signal }) {
   put(main, h("h1", {}, "Requests"),
     h("div", { class: "filters" }, flowOf, statusOf, sinceOf, idleOf,
       text("at", "Step, branch or label", "Place"), text("reason", "Reason or its code", "Reason"),
-      text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying")),
+      text("search", "Id, search key, label or call id", "Search"), h("label", { class: "check" }, retrying, "Retrying"),
+      h("label", { class: "check" }, givenUp, "Given up")),
     between,
     h("div", { class: "actions" }, redrive, stop, redriveAll, stopAll, chosenNote),
     progress, newer, first, element, note, h("div", { class: "actions" }, more, further));
@@ -253,22 +263,30 @@ export function page(main, { signal }) {
     const asked = JSON.stringify(filters);
     const found = await find(filters.flow ? [filters.flow] : flows, filters, { limit: shown, depth: looksAtEach(filters) ? depth : 1 }, signal);
     if (asked !== JSON.stringify(filters)) return;
+    await addLetters(found.requests.slice(0, shown), filters.flow, signal);
+    if (asked !== JSON.stringify(filters)) return;
     first.remove();
     // Beyond the oldest that is listed of a flow with more, other flows could be missing some in between.
     isMore = found.isMore;
     items = isMore ? found.requests.slice(0, shown) : found.requests;
     draw();
     element.hidden = listed.length === 0;
-    const isLooking = looksAtEach(filters);
+    const isLooking = looksAtEach(filters) && !filters.given_up;
     const isOnlySearch = FILTERS.every((name) => (name === "search") === (filters[name] !== ""));
     // A page that looks at each request ends before it is full.
     const isFull = found.requests.length >= shown;
     more.hidden = !isMore || shown >= MOST || (isLooking && !isFull);
     further.hidden = !isMore || !isLooking || isFull || depth >= DEEPEST;
-    putIfNew(note, [listed.length, items.length, isMore, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
+    putIfNew(note, [listed.length, items.length, isMore, found.isCut, found.unknown, shown, isFull, filters, found.refused.map(({ flow }) => flow)], () => [
       listed.length > 0 || found.refused.length > 0 ? "" : isOnlySearch ? `No request has this in its id, a search key or a label${isMore ? ", as far as they were looked at" : ""}. ` : `There ${isMore ? "is no such request among the newest ones" : "are no such requests"}. `,
       isMore && (!isLooking || isFull) ? `The newest ${shown} are listed${shown >= MOST ? "; filters show others" : ""}. ` : "",
-      filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
+      filters.given_up ? [
+        listed.length > 0 ? ["These go on when their ", toLetters(filters.flow, "dead letters"), " are put back into the queue. "] : "",
+        found.unknown > 0 ? [`${counted(found.unknown, "other request")} with `, toLetters(filters.flow, "dead letters"),
+          ` ${found.unknown === 1 ? "has" : "have"} not begun, because already the first delivery was given up, or ${found.unknown === 1 ? "is" : "are"} no longer remembered. `] : "",
+        found.isCut ? `Of each flow, the newest ${LETTERS} dead letters were looked at. ` : "",
+        filters.search ? "Among these requests, only ids are searched. " : "",
+      ] : filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
       isMore && isLooking && !isFull ? (depth < DEEPEST ? "Older requests may match as well. "
         : ["Older requests may match as well: ", h("code", {}, "faasflow requests --all"), " looks at all of them. "]) : "",
       found.refused.map(refusalInWords),

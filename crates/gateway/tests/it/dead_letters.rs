@@ -77,6 +77,47 @@ async fn a_dead_letter_keeps_its_last_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_found_by_function_and_request() {
+    let recorder = Recorder::default();
+    recorder.answers("/", &[500]);
+    let function = recorder.listen().await;
+    let fixture = start(&format!("{}{}", url("f", function.address), url("g", function.address))).await;
+    for (function, call, request) in [
+        ("f", "c1", Some("order-1")),
+        ("f.openfaas-fn", "c2", Some("order-1")),
+        // A flow gives a request the call id if its caller chose no id, or none that is valid.
+        ("f", "c3", None),
+        ("f", "c4", Some("not an id")),
+        ("f", "not/an/id", None),
+        ("g", "c5", Some("order-1")),
+    ] {
+        let mut headers = vec![("x-call-id", call)];
+        headers.extend(request.map(|id| ("x-faasflow-request-id", id)));
+        let got = fixture.send(Method::POST, &format!("/async-function/{function}"), &headers, "x").await;
+        assert_eq!(got.status, StatusCode::ACCEPTED, "{}", got.text());
+    }
+    letters(&fixture, 6).await;
+    let found = async |query: &str| {
+        let got = fixture.get(&format!("/system/queue/dead-letters?{query}")).await.json();
+        let told = |letter: &serde_json::Value| json!([letter["call_id"], letter["request"]]);
+        let mut found: Vec<_> = got.as_array().unwrap().iter().map(told).collect();
+        found.sort_by_key(serde_json::Value::to_string);
+        json!(found)
+    };
+    let of_f = json!([["c1", "order-1"], ["c2", "order-1"], ["c3", "c3"], ["c4", "c4"], ["not/an/id", null]]);
+    assert_eq!(found("function=f").await, of_f);
+    assert_eq!(found("function=f&request=order-1").await, json!([["c1", "order-1"], ["c2", "order-1"]]));
+    assert_eq!(found("request=c3").await, json!([["c3", "c3"]]));
+    assert_eq!(found("request=order-2").await, json!([]));
+    // The limit is one of those that are found.
+    let of_g = fixture.get("/system/queue/dead-letters?function=g&limit=1").await.json();
+    assert_eq!(of_g[0]["call_id"], json!("c5"), "{of_g}");
+    let of_f = fixture.get("/system/queue/dead-letters?function=f&limit=2").await.json();
+    assert_eq!(of_f.as_array().unwrap().len(), 2, "{of_f}");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_keeps_to_its_rate() {
     let recorder = Recorder::default();
     recorder.answers("/", &[500]);

@@ -27,6 +27,9 @@ use crate::instance::Instance;
 /// How long a page looks at requests. People wait for it, and the next page goes on.
 const SOON: Duration = Duration::from_secs(2);
 
+/// How many ids a request may name. With longer ids, the URL would be longer than some gateways take.
+const MOST_IDS: usize = 100;
+
 /// The route.
 pub(super) fn routes(function: Arc<Instance>) -> Router {
     Router::new().route("/_/requests", get(list)).with_state(function)
@@ -71,6 +74,12 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
         Err(error) => return bad(faasflow_core::chain(&error)),
     };
     let among = match (&given.key, &given.search) {
+        _ if given.ids.is_some() => {
+            if given.key.is_some() || given.search.is_some() || given.repeats.is_some() {
+                return bad("`ids` excludes `key`, `search` and `repeats`: it names the requests that are listed");
+            }
+            Among::These(ids(given.ids.as_deref().unwrap_or_default())?)
+        }
         _ if given.repeats.is_some() => {
             if given.key.is_some() || given.search.is_some() {
                 return bad("`repeats` excludes `key` and `search`: it finds the requests that repeat one request");
@@ -102,6 +111,21 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
     let after = after.into_iter().chain(until_ms.map(before)).min();
     let query = ListQuery { status, since_ms, after, limit };
     Ok(Asked { query, among, filter, details: flag("details", given.details.as_deref())?, is_first, exact_to })
+}
+
+/// The ids in a text, between commas.
+fn ids(text: &str) -> Answered<Vec<RequestId>> {
+    let mut ids = Vec::new();
+    for id in text.split(',') {
+        match RequestId::parse(id) {
+            Some(id) if ids.len() < MOST_IDS => ids.push(id),
+            Some(_) => {
+                return bad(format!("`ids` has more than {MOST_IDS} ids: ask for the others in another request"));
+            }
+            None => return bad(format!("`ids` must be request ids between commas: an id has {}", RequestId::FORM)),
+        }
+    }
+    Ok(ids)
 }
 
 fn filter(given: &Listing, status: Option<Status>) -> Answered<Filter> {

@@ -220,6 +220,7 @@ impl Instance {
             }
         };
         at.place = shown.place;
+        at.call_id = shown.call_id;
         at.path = shown.path.into_iter().take(SHOWN_NAMES).map(|name| short(&name)).collect();
         at.label = shown.label.as_deref().map(short);
         at.steps = shown.steps.into_iter().take(SHOWN_NAMES).map(|name| short(&name)).collect();

@@ -37,6 +37,7 @@ pub(super) struct Listing {
     pub(super) key: Option<String>,
     pub(super) search: Option<String>,
     pub(super) repeats: Option<String>,
+    pub(super) ids: Option<String>,
     pub(super) at: Option<String>,
     pub(super) retrying: Option<String>,
     pub(super) idle: Option<String>,

@@ -61,22 +61,32 @@ impl Instance {
         repeats_of(manager, &self.name, original.as_str()).await
     }
 
+    /// Those of the requests with these ids that have begun.
+    pub(super) async fn known(
+        &self,
+        manager: &RetryingState,
+        ids: &[RequestId],
+    ) -> Result<Vec<KeyedRequest>, StateError> {
+        let mut requests = Vec::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let scopes: Vec<Scope> = ids.iter().map(|id| self.scope_of(id.as_str())).collect();
+            let begun = manager.get_across(&scopes, Begun::key().as_str()).await?;
+            for (id, begun) in ids.iter().zip(&begun) {
+                let begun = begun.as_ref().and_then(Begun::decode).filter(|begun| !begun.is_given_up);
+                let Some(envelope) = begun.and_then(|begun| Envelope::decode(&begun.envelope).ok()) else { continue };
+                requests.push(KeyedRequest { started_ms: envelope.request.started_ms, request: id.to_string() });
+            }
+        }
+        Ok(requests)
+    }
+
     /// The requests with exactly this id or search key.
     pub(super) async fn exact(
         &self,
         manager: &RetryingState,
         wanted: &Wanted<'_>,
     ) -> Result<Vec<KeyedRequest>, StateError> {
-        let mut requests: Vec<KeyedRequest> = Vec::new();
-        if let Some(id) = RequestId::parse(wanted.text) {
-            let begun = manager.get(&self.scope_of(id.as_str()), Begun::key().as_str()).await?;
-            let begun = begun.as_ref().and_then(Begun::decode).filter(|begun| !begun.is_given_up);
-            let envelope = begun.and_then(|begun| Envelope::decode(&begun.envelope).ok());
-            requests.extend(
-                envelope
-                    .map(|envelope| KeyedRequest { started_ms: envelope.request.started_ms, request: id.to_string() }),
-            );
-        }
+        let mut requests = self.known(manager, RequestId::parse(wanted.text).as_slice()).await?;
         requests.extend(self.keyed(manager, wanted.text.trim()).await?);
         Ok(requests)
     }

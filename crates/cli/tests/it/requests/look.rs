@@ -71,7 +71,10 @@ async fn requests_are_found_by_where_they_are_and_why() {
     assert_eq!(ran.code(), 0, "{ran:?}");
     assert_eq!(
         gateway.sent("GET"),
-        ["GET /system/flows/upload/requests?at=a.jpg&retrying=true&idle=10m&reason=FF0405&details=true&limit=50"]
+        [
+            "GET /system/flows/upload/requests?at=a.jpg&retrying=true&idle=10m&reason=FF0405&details=true&limit=50",
+            "GET /system/queue/dead-letters?limit=10000&function=upload"
+        ]
     );
     let rows: Vec<&str> = ran.stdout().lines().collect();
     assert!(rows[0].ends_with("NOW AT, OR WHY"), "{ran:?}");
@@ -79,6 +82,65 @@ async fn requests_are_found_by_where_they_are_and_why() {
     assert!(rows[1].starts_with("a ") && rows[1].ends_with(at), "{ran:?}");
     assert!(rows[2].ends_with("function `tag`: no \\u{1b}[31mred"), "{ran:?}");
     assert_eq!(ran.stderr(), "Older requests may match as well: `--all` searches all of them.\n");
+}
+
+/// The queue says which requests it has given up, and flows where these are.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
+    let gateway = FakeGateway::listen(|what, _| match what {
+        "GET /system/flows" => json_answer(r#"["off","report","upload"]"#),
+        "GET /system/queue/dead-letters?limit=10000" => json_answer(
+            r#"[{"id":9,"function":"upload","request":"a","call_id":"9","died_ms":5},
+            {"id":8,"function":"upload.openfaas-fn","request":"a","call_id":"8","died_ms":4},
+            {"id":7,"function":"upload","request":"b","call_id":"7","died_ms":4},
+            {"id":6,"function":"upload","request":"c","call_id":"6","died_ms":4},
+            {"id":5,"function":"upload","request":"d","call_id":"5","died_ms":9},
+            {"id":4,"function":"upload","request":"e","call_id":"4","died_ms":9},
+            {"id":10,"function":"upload","request":"g","call_id":"10","died_ms":4},
+            {"id":3,"function":"upload","request":"f","call_id":"3","died_ms":9,"callback":true},
+            {"id":2,"function":"off","request":"a","call_id":"2","died_ms":9},
+            {"id":1,"function":"resize","request":"a","call_id":"1","died_ms":9}]"#,
+        ),
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100" => json_answer(
+            r#"{"requests":[{"id":"a","status":"running","started_ms":1,"moved_ms":5,"at":{"place":"1","steps":["function `one`"],
+            "status":"retrying","reason":{"text":"it answered 503"}}},
+            {"id":"b","status":"running","started_ms":2,"moved_ms":6,"at":{"place":"2","call_id":"7","steps":["function `two`"]}}],
+            "cursor":"x"}"#,
+        ),
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100&cursor=x" => json_answer(
+            r#"{"requests":[{"id":"c","status":"running","started_ms":3,"moved_ms":6},
+            {"id":"d","status":"paused","started_ms":4,"moved_ms":6},{"id":"e","status":"failure","started_ms":5,"moved_ms":6}]}"#,
+        ),
+        _ if what.contains("/off/") => answer(501, &[], r#"{"reason":"records are off"}"#),
+        _ => unknown(),
+    })
+    .await;
+    let ran = gateway.run(&["requests", "--given-up"]);
+    let rows: Vec<&str> = ran.stdout().lines().skip(1).collect();
+    assert_eq!((ran.code(), rows.len()), (0, 4), "{ran:?}");
+    for (row, [id, says]) in rows.iter().zip([
+        ["d ", "  dead letter 5"],
+        ["c ", "  dead letter 6"],
+        ["b ", "  given up: dead letter 7; function `two`"],
+        ["a ", "  given up: dead letter 9 and 1 more; function `one`, given up: it answered 503"],
+    ]) {
+        assert!(row.starts_with(id) && row.ends_with(says), "{row} should end with {says}");
+    }
+    for says in [
+        "4 requests. Put its dead letter back with `faasflow queue redrive ID`, and a request goes on.\n",
+        "1 other request with dead letters has not begun, because already the first delivery was given up, or is no longer remembered:",
+    ] {
+        assert!(ran.stderr().contains(says), "{ran:?}");
+    }
+    let ran = gateway.run(&["requests", "--given-up", "--limit", "1", "--json"]);
+    assert_eq!((ran.code(), &ran.json()["requests"][0]["dead_letters"]), (0, &json!([5])), "{ran:?}");
+
+    // OpenFaaS does not say what its queue has given up.
+    let gateway = FakeGateway::listen(|_, _| answer(404, &[], "404 page not found")).await;
+    let ran = gateway.run(&["requests", "--given-up"]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.stderr().contains("the dead letters of the queue cannot be listed"), "{ran:?}");
+    assert_eq!(gateway.run(&["requests", "--given-up", "--search", "a"]).code(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

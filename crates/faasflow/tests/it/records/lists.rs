@@ -95,6 +95,8 @@ async fn a_list_with_details_says_where_requests_are_and_why() {
         (&json!("2"), &json!(["function `two`"]), &json!("retrying"))
     );
     assert!(at["reason"]["text"].as_str().unwrap().contains("answered 503"), "{at}");
+    assert!(at["call_id"].is_string(), "{at}");
+    assert_eq!(at["call_id"], status(&kit, "again").await["places"][1]["call_id"]);
     let at = &of(&list, "held")["at"];
     assert_eq!((&at["place"], &at["status"], &at["reason"]), (&json!("2"), &json!("waiting"), &Value::Null));
     assert_eq!((&at["more"], &at["partial"]), (&json!(0), &json!(false)));
@@ -154,6 +156,21 @@ async fn requests_are_found_by_where_they_are_and_why() {
     let moved_ms = of(&page(&kit, "details=true").await, "held")["moved_ms"].as_u64().unwrap();
     until(async || now_ms() >= moved_ms + 1500).await;
     assert!(all(&kit, "idle=1s").await.contains(&"held".to_owned()));
+}
+
+#[tokio::test]
+async fn requests_are_listed_by_their_ids() {
+    let kit = with_troubles().await;
+    let list = page(&kit, "ids=good,again,absent,good&details=true").await;
+    assert_eq!((ids(&list), list.get("cursor")), (vec!["good", "again"], None), "newest first, and each once");
+    assert_eq!(of(&list, "again")["at"]["status"], "retrying");
+    assert_eq!(ids(&page(&kit, "ids=absent").await), [""; 0]);
+    // They must fit the other parameters as well.
+    assert_eq!(ids(&page(&kit, "ids=good,again,bad&status=failure").await), ["bad"]);
+    assert_eq!(ids(&page(&kit, "ids=good,again,bad,held&retrying=true").await), ["again"]);
+    assert_eq!(all(&kit, "ids=good,again,bad,held&limit=1").await, ["held", "good", "bad", "again"]);
+    let some = format!("ids=good{}", ",absent".repeat(99));
+    assert_eq!(ids(&page(&kit, &some).await), ["good"]);
 }
 
 #[tokio::test]
@@ -342,6 +359,13 @@ async fn what_cannot_be_filtered_by_is_refused_with_a_reason() {
         ("until=soon", "`until` must be a duration such as `1h`, or a number of milliseconds"),
         ("since=1h&until=2h", "no time is between `since` and `until`"),
         ("since=5&until=5", "no time is between `since` and `until`"),
+        ("ids=a&key=x", "`ids` excludes `key`, `search` and `repeats`"),
+        ("ids=a&search=x", "`ids` excludes `key`, `search` and `repeats`"),
+        ("ids=a&repeats=b", "`ids` excludes `key`, `search` and `repeats`"),
+        ("ids=", "`ids` must be request ids between commas"),
+        ("ids=a,,b", "`ids` must be request ids between commas"),
+        ("ids=a,b%20c", "`ids` must be request ids between commas"),
+        (&format!("ids=a{}", ",b".repeat(100)), "`ids` has more than 100 ids"),
         ("where=x", "unknown field `where`"),
     ] {
         let refused = asked(&kit, Method::GET, &format!("/_/requests?{query}")).await;

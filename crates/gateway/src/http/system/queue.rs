@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{Parameters, Segment};
 use super::{body, masked};
 use crate::answer::refusal;
-use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueuedCall, Selection};
+use crate::queue::{DeadLetter, DeadLetterSummary, LetterFilter, Queue, QueueError, QueuedCall, Selection};
 use crate::{disk, queue_stats};
 
 pub(super) async fn stats(State(queue): State<Queue>) -> Response {
@@ -41,11 +41,20 @@ pub(super) async fn calls(State(queue): State<Queue>, Parameters(limit): Paramet
     }
 }
 
-pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
-    match limit.read() {
+/// Which dead letters are listed.
+#[derive(Deserialize)]
+pub(super) struct Letters {
+    limit: Option<String>,
+    function: Option<String>,
+    request: Option<String>,
+}
+
+pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(asked): Parameters<Letters>) -> Response {
+    let Letters { limit, function, request } = asked;
+    match (Limit { limit }).read() {
         Ok(limit) => answer(
             queue
-                .dead_letters(limit)
+                .find_dead_letters(&LetterFilter { function, request }, limit)
                 .await
                 .map(|letters| letters.into_iter().map(summary_to_admin).collect::<Vec<_>>()),
         ),
@@ -155,6 +164,7 @@ fn summary_to_admin(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
     converted.call_id = letter.call_id;
     converted.function = letter.function;
     converted.callback = letter.callback;
+    converted.request = letter.request;
     converted.reason = letter.reason;
     converted.status = letter.status;
     converted.attempts = letter.attempts;
