@@ -56,7 +56,8 @@ pub(super) async fn called(visit: &Visit) -> Result<(), String> {
     tab.eval(&format!("{place}.open = true")).await?;
     tab.shows("It called the flow mirror: request asked-2.").await?;
     let told = tab.eval("[asked.length, asked[1].status, asked[1].at - asked[0].at]").await?;
-    let is_seldom = told[2].as_f64().is_some_and(|gap| gap >= 5000.0);
+    // The page notes the time a little before it asks, which is what is measured here.
+    let is_seldom = told[2].as_f64().is_some_and(|gap| gap >= 4500.0);
     expect(told[0] == json!(2) && told[1] == json!(304) && is_seldom, || {
         format!("the number of questions, the status of the last answer, and the time between them: {told}")
     })
