@@ -27,8 +27,8 @@ const REMEMBERED: usize = 1024;
 /// How long the last entry of a join is remembered. Afterwards, the store may have forgotten the request, and another one may
 /// have its id.
 const FRESH: Duration = Duration::from_secs(60);
-/// For how long after a fork its first member assumes that no other has ended, instead of looking. If members of another process have,
-/// it tries in vain to create the first entry, which costs more than a look.
+/// For how long after a fork a member that knows of no entry tries to create the first one without a look. If members of other processes
+/// have ended meanwhile, it tries in vain, which costs more than the look.
 const NEW: Duration = Duration::from_secs(1);
 
 /// The joins in which members of this process take part, by request and fork.
@@ -43,8 +43,13 @@ impl Joins {
         if let Some(join) = joins.get(&key) {
             return join.clone();
         }
+        let is_active = |join: &Arc<Join>| Arc::strong_count(join) > 1;
         if joins.len() >= REMEMBERED {
-            joins.retain(|_, join| Arc::strong_count(join) > 1);
+            // The members of these may all be executed by other processes.
+            joins.retain(|_, join| is_active(join) || lock(&join.round).last.is_some());
+        }
+        if joins.len() >= REMEMBERED {
+            joins.retain(|_, join| is_active(join));
         }
         joins.entry(key).or_default().clone()
     }
@@ -123,7 +128,7 @@ pub(crate) enum Part {
 
 impl Join {
     /// Notes that this process is about to begin the members.
-    pub(crate) fn forked(&self) {
+    pub(crate) fn note_fork(&self) {
         lock(&self.round).forked = Some(Instant::now());
     }
 
@@ -151,8 +156,9 @@ impl Join {
     fn end(&self, number: u64, last: Option<LastEntry>) {
         let mut round = lock(&self.round);
         if round.number == number {
-            let (last, forked) = (last.or(round.last.take()), round.forked);
-            *round = Round { number: number + 1, last, forked, ..Round::default() };
+            let last = last.or(round.last.take());
+            // If the leader of the round failed, it may have created an entry all the same.
+            *round = Round { number: number + 1, last, ..Round::default() };
             self.ended.notify_waiters();
         }
     }
@@ -172,7 +178,8 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// How many entries the join has, as far as this process knows.
+    /// How many entries the join has at least, as far as this process knows: none if it has just begun the members. `None` if the member
+    /// has to look.
     pub(crate) fn entries(&self) -> Option<u32> {
         let known = self.last.as_ref().map(|entry| entry.number + 1);
         known.or(self.is_new.then_some(0))
@@ -387,7 +394,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_fork_of_this_process_has_no_entries_for_a_moment() {
         let (flow, join) = (flow(), join());
-        join.forked();
+        join.note_fork();
         // A turn that is not used changes nothing.
         assert_eq!(join.clone().take_turn().await.unwrap().entries(), Some(0));
         tokio::time::advance(NEW - Duration::from_millis(1)).await;
@@ -397,8 +404,15 @@ mod tests {
         assert_eq!(join.clone().take_turn().await.unwrap().entries(), Some(1));
 
         let join = Joins::default().of("id", &Place::from(1));
-        join.forked();
+        join.note_fork();
         tokio::time::advance(NEW).await;
+        assert_eq!(join.clone().take_turn().await.unwrap().entries(), None);
+
+        // A leader that failed may have created an entry.
+        join.note_fork();
+        let turn = join.clone().take_turn().await.unwrap();
+        let Part::Lead(lead) = turn.ready(entrant(&flow, 0)).await else { panic!("it is alone") };
+        drop(lead);
         assert_eq!(join.clone().take_turn().await.unwrap().entries(), None);
     }
 
@@ -460,9 +474,15 @@ mod tests {
     fn idle_joins_are_forgotten_when_there_are_many() {
         let joins = Joins::default();
         let active = joins.of("active", &Place::from(1));
+        let flow = flow();
+        let entered = joins.of("entered", &Place::from(1));
+        let (key, value) = (entrant(&flow, 0).key().clone(), Bytes::new());
+        lock(&entered.round).last = Some(LastEntry { number: 0, key, value, learnt: Instant::now() });
+        let entered = Arc::downgrade(&entered);
         for request in 0..2 * REMEMBERED {
-            joins.of(&request.to_string(), &Place::from(1));
+            joins.of(&request.to_string(), &Place::from(1)).note_fork();
         }
+        assert!(entered.upgrade().is_some(), "forks do not displace what is known of entries");
         assert!(lock(&joins.0).len() <= REMEMBERED + 1);
         assert!(Arc::ptr_eq(&active, &joins.of("active", &Place::from(1))));
     }

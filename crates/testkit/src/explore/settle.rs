@@ -12,7 +12,7 @@ use faasflow_core::{Failure, MemberOutcome, MemberResult, Payload, Resolution};
 use super::hashing::hash;
 use super::state::State;
 use super::steps::{Steps, Stop, reason};
-use super::world::{Broken, Local, World};
+use super::world::{Broken, Knowledge, Local, World};
 
 /// Small, so that a list of three has more than one chunk.
 const PER_CHUNK: u32 = 2;
@@ -56,7 +56,11 @@ impl World<'_> {
                     }
                     None => break,
                 },
-                Effect::CountEntries(_) if !self.knows_entries(local) => self.next(local, Answer::Entries(None)),
+                Effect::CountEntries(_) => match self.knowledge(local) {
+                    Knowledge::Nothing => self.next(local, Answer::Entries(None)),
+                    Knowledge::Fork => self.next(local, Answer::Entries(Some(0))),
+                    Knowledge::All => break,
+                },
                 Effect::ReadAll(keys) => {
                     let found: Vec<_> = keys.iter().map(|key| self.find(state, key)).collect();
                     match found.iter().all(Option::is_some) {

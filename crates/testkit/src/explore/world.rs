@@ -61,6 +61,15 @@ pub(super) struct World<'a> {
     pub(super) executions: usize,
 }
 
+/// What a driver knows of the entries of a join without asking the store.
+pub(super) enum Knowledge {
+    /// All that exist.
+    All,
+    /// That the join was forked. It takes it that there are none yet, which may be wrong.
+    Fork,
+    Nothing,
+}
+
 /// The progress of a delivery, and its next effect, which follows from that.
 pub(super) struct Local {
     pub(super) message: u32,
@@ -426,11 +435,14 @@ impl<'a> World<'a> {
         Answer::Stands(self.values.value(stands).clone())
     }
 
-    /// Whether the driver of a delivery knows the entries of its join. For half of the members it does not, so that both ways are
-    /// explored.
-    pub(super) fn knows_entries(&self, local: u32) -> bool {
+    /// What the driver of a delivery knows of the entries of its join. It differs from member to member, so that all ways are explored.
+    pub(super) fn knowledge(&self, local: u32) -> Knowledge {
         let message = self.messages.value(self.locals[local as usize].message);
-        message.place.fork().is_some_and(|(_, member)| member % 2 == 1)
+        match message.place.fork().map(|(_, member)| member % 3) {
+            Some(1) => Knowledge::All,
+            Some(2) => Knowledge::Fork,
+            _ => Knowledge::Nothing,
+        }
     }
 
     pub(super) fn entries<'b>(&'b self, state: &'b State, fork: &Place) -> impl Iterator<Item = &'b Bytes> {

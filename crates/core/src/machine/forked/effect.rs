@@ -26,8 +26,9 @@ pub enum Effect {
     ReadAll(Vec<Key>),
     /// Write a value unless the key exists: [`Answer::Stands`] or [`Answer::Unknown`].
     Create(Key, Bytes),
-    /// How many entries the join of this fork has, as far as the driver knows without asking the store: [`Answer::Entries`]. A
-    /// member asks this shortly before it [enters](Effect::Enter), so the driver can have it wait for others.
+    /// How many entries the join of this fork has at least, as far as the driver knows without asking the store: [`Answer::Entries`].
+    /// If the driver says that there are none, the member tries to create the first one without a look. A member asks this shortly
+    /// before it [enters](Effect::Enter), so the driver can have it wait for others.
     CountEntries(Place),
     /// Create this [entry](Entrant::entry) unless its key exists: [`Answer::Stands`] or [`Answer::Unknown`]. Members of the same
     /// join that enter at the same moment can share one.
@@ -105,7 +106,7 @@ pub enum Answer {
     Stands(Bytes),
     /// It is not known whether the value was written.
     Unknown,
-    /// The number of entries that are known to exist; `None` if nothing is known.
+    /// The number of entries that are known to exist. There may be more. `None` if the member has to look.
     Entries(Option<u32>),
     /// How the steps ended.
     Ran(Ran, Times),

@@ -32,7 +32,7 @@ use super::proceed::{End, Walk, no_place, reply};
 use super::record::{Record, decode, encode};
 use super::tally::{Tally, Verdict};
 
-/// How many results a join reads together with its entry.
+/// How many results a join reads together with its entry. They are kept for the time of the delivery, and each is at most 64 KiB large.
 const READ_AHEAD: u32 = 16;
 
 /// What a member finds at the end of a join's entries.
@@ -99,9 +99,10 @@ impl Walk<'_> {
             return Ok(None);
         };
         debug_assert!(self.plan.composite(composite).kind().joins());
-        let (from, known) = self.replay.known_entries(&fork)?.map_or((terms.seen, false), |known| (known, true));
+        let known = self.replay.known_entries(&fork)?.filter(|known| *known >= terms.seen);
+        let (from, known) = known.map_or((terms.seen, false), |known| (known, true));
         let next = match known {
-            // Usually the driver knows the last entry. If there are more by now, the member finds them later.
+            // Usually these are all entries. If there are more, the member finds them later.
             true => self.after_entry(composite, &fork, terms, from)?,
             false => self.next_entry(composite, &fork, terms, from)?,
         };

@@ -91,8 +91,9 @@ impl<'a> Performer<'a> {
         self.set_labels(&mut messages).await?;
         let begins_members =
             |message: &Message| message.place.fork().is_some_and(|(fork, _)| fork == self.message.place);
-        if messages.first().is_some_and(begins_members) {
-            self.instance.joins.of(&self.scope.request, &self.message.place).forked();
+        // If the record was there, an earlier delivery may have posted the members.
+        if self.created && messages.first().is_some_and(begins_members) {
+            self.instance.joins.of(&self.scope.request, &self.message.place).note_fork();
         }
         let posts = messages.into_iter().map(|mut message| {
             start_clock(self.execution.route, &self.message.place, &mut message);

@@ -50,6 +50,8 @@ pub(super) struct Performer<'a> {
     pub(super) onward: Option<Message>,
     /// Whether this delivery has done anything but read.
     pub(super) acted: bool,
+    /// Whether this delivery has created a value.
+    pub(super) created: bool,
 }
 
 /// Why a delivery goes no further.
@@ -95,6 +97,7 @@ impl<'a> Performer<'a> {
             caller_waits,
             onward: None,
             acted: false,
+            created: false,
         }
     }
 

@@ -37,6 +37,7 @@ impl<'a> Performer<'a> {
             Ok(Some(_)) => {
                 self.unknown = 0;
                 self.acted = true;
+                self.created = true;
                 self.count_member(key, &value);
                 return Ok(Answer::Stands(value));
             }
