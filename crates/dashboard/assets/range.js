@@ -14,6 +14,9 @@ export const timeOf = (text) => (/^\d+$/.test(text) ? Math.min(Number(text), LAS
 /** What to say if no request can begin in a range. */
 const NONE = "No request can begin between these two times, because the second is not after the first: enter a later second time, or an earlier first one.";
 
+/** What to say about a year such as 0202, of which more digits may follow. */
+const NO_YEAR = "Enter a year from 1970 to 9999.";
+
 /** Whether the end of a range is not after its beginning. Durations are left to the flows, which know the time. */
 const isEmptyRange = ({ since, until }) => timeOf(since) !== null && timeOf(until) !== null && Number(since) >= Number(until);
 
@@ -56,11 +59,13 @@ export function rangeOf({ since, until }, change) {
       said = "";
       setText(note, "");
     };
+    const entered = () => new Date(field.value).getTime();
     return {
       element: h("label", { class: "check" }, name, field, note),
       forget,
       isPartial: () => field.validity.badInput,
-      filter: () => (said !== "" || field.value === "" ? said : String(new Date(field.value).getTime())),
+      hasNoYear: () => field.value !== "" && !(entered() >= 0 && entered() <= LAST),
+      filter: () => (said !== "" || field.value === "" ? said : String(entered())),
     };
   }
 
@@ -77,6 +82,10 @@ export function rangeOf({ since, until }, change) {
   function changed() {
     // A time of which only a part was entered is no time yet.
     if (from.isPartial() || to.isPartial()) return;
+    if (from.hasNoYear() || to.hasNoYear()) {
+      setText(fault, NO_YEAR);
+      return;
+    }
     const range = { since: from.filter(), until: to.filter() };
     const isEmpty = isEmptyRange(range);
     setText(fault, isEmpty ? `${NONE} The list still shows what was chosen before.` : "");
