@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, header};
 
-use super::{Secrets, add_value, decoded};
+use super::{MOST_ENCODED, Secrets, add_value, decoded};
 use crate::envelope::latin1;
 use crate::headers::is_credential;
 
@@ -102,7 +102,7 @@ fn add_cookie(cookie: &str, values: &mut Vec<String>) {
     }
     add(value, values);
     // Many programs decode it, and some have encoded it twice.
-    decoded(value).iter().for_each(|decoded| add(decoded, values));
+    decoded(value, MOST_ENCODED).iter().for_each(|decoded| add(decoded, values));
 }
 
 /// Adds a text as it is, and as it is written in JSON.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_parameters_of_digest_and_alike_schemes_are_values_of_their_own() {
+    fn the_secret_parameters_of_digest_and_similar_schemes_are_values_of_their_own() {
         let digest = br#"Digest username="ada", realm="a, b", nonce="n-0123",uri="/x?response=no", qop=auth, nc=00000001, cnonce=c-0123 , response="r-0123""#;
         let found = values(&[("authorization", digest)]);
         let parameters: Vec<&str> = found.iter().map(String::as_str).filter(|value| value.len() < 20).collect();
