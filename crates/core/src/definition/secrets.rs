@@ -113,26 +113,39 @@ impl Secrets {
     }
 }
 
-/// A text with [`SECRET`] in place of these values.
+/// A text with [`SECRET`] in place of these values. What is already masked stays as it is, so a text may be masked twice.
 #[must_use]
 pub fn masked_text<'a>(text: &'a str, values: &[String]) -> Cow<'a, str> {
-    let mut masked = Cow::Borrowed(text);
-    // A longer value may contain a shorter one.
-    let mut values: Vec<&String> = values.iter().collect();
+    let mut values: Vec<&String> =
+        values.iter().filter(|value| !value.is_empty() && text.contains(value.as_str())).collect();
+    if values.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    // A longer value may begin with a shorter one.
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    for value in values {
-        if masked.contains(value.as_str()) {
-            masked = Cow::Owned(masked.replace(value.as_str(), SECRET));
+    let mut masked = String::with_capacity(text.len());
+    for (index, mut rest) in text.split(SECRET).enumerate() {
+        masked.push_str(if index == 0 { "" } else { SECRET });
+        while let Some(character) = rest.chars().next() {
+            let (shown, length) = match values.iter().find(|value| rest.starts_with(value.as_str())) {
+                Some(value) => (SECRET, value.len()),
+                None => (&rest[..character.len_utf8()], character.len_utf8()),
+            };
+            masked.push_str(shown);
+            rest = &rest[length..];
         }
     }
-    masked
+    // A value may only occur within what is already masked.
+    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
 }
 
 /// A query with [`SECRET`] instead of each parameter that contains one of these values, escaped or not.
 #[must_use]
 pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
     let has_secret = |text: &str| values.iter().any(|value| text.contains(value.as_str()));
-    let is_secret = |text: &str| has_secret(text) || decoded(text).iter().any(|decoded| has_secret(decoded));
+    // Their parser has already decoded them once.
+    let is_secret =
+        |text: &str| has_secret(text) || decoded(text, MOST_ENCODED - 1).iter().any(|decoded| has_secret(decoded));
     let masked = |parameter: &str| -> Option<String> {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
         let written = parameter.split_once('=').map_or(parameter, |(written, _)| written);
@@ -148,10 +161,10 @@ pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
     Cow::Owned(shown.join("&"))
 }
 
-/// The texts that a text becomes when its percent-encoding is undone: once, and again if it was encoded several times.
-fn decoded(text: &str) -> Vec<String> {
+/// The texts that a text becomes when its percent-encoding is undone: once, and again up to `most` times if it was encoded several times.
+fn decoded(text: &str, most: usize) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
-    while texts.len() < MOST_ENCODED {
+    while texts.len() < most {
         // Otherwise nothing is encoded any more, or it is no text.
         let last = texts.last().map_or(text, String::as_str);
         let Ok(Cow::Owned(decoded)) = percent_decode_str(last).decode_utf8() else { break };
@@ -364,6 +377,31 @@ mod tests {
     }
 
     #[test]
+    fn values_are_replaced_in_the_text_and_never_in_what_replaces_them() {
+        let values = ["secret".to_owned(), "cret".to_owned(), "cret-1".to_owned(), "[secret".to_owned()];
+        assert_eq!(masked_text("secret, cret-1 and cret2", &values), "[secret], [secret] and [secret]2");
+        assert!(matches!(masked_text("it was [secret]", &values), Cow::Borrowed("it was [secret]")));
+        assert_eq!(masked_text("secret]", &["cret]".to_owned(), String::new()]), "se[secret]");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn masking_leaves_no_value_and_changes_nothing_else(
+            text in "([a-c\u{e9}]|secret|[\\[\\]]|\\[secret\\]){0,24}",
+            values in proptest::collection::vec("([a-c\u{e9}]|se|cret|[\\[\\]]){1,4}", 0..4),
+        ) {
+            let masked = masked_text(&text, &values);
+            let is_masked = matches!(masked, Cow::Owned(_));
+            let has_value = text.split(SECRET).any(|part| values.iter().any(|value| part.contains(value.as_str())));
+            proptest::prop_assert_eq!(is_masked, has_value);
+            proptest::prop_assert!(is_masked || masked == text);
+            let rest_has_value = |value: &String| masked.split(SECRET).any(|part| part.contains(value.as_str()));
+            proptest::prop_assert!(!values.iter().any(rest_has_value), "{}", masked);
+            proptest::prop_assert!(matches!(masked_text(&masked, &values), Cow::Borrowed(_)), "{}", masked);
+        }
+    }
+
+    #[test]
     fn a_parameter_with_a_secret_value_is_masked() {
         let values = ["4111 1111".to_owned(), "zürich".to_owned()];
         let query = "a=1&card=x4111+1111&b=%34111%201111&z%C3%BCrich=2&=4111%201111&c&a=%20";
@@ -374,6 +412,8 @@ mod tests {
             masked_query("a=4111%25201111&4111%25201111=b&c=%252520", &values),
             "a=[secret]&[secret]=[secret]&c=%252520"
         );
+        // It was encoded three times, and four times.
+        assert_eq!(masked_query("a=4111%2525201111&b=4111%252525201111", &values), "a=[secret]&b=4111%252525201111");
         // The code of a flow may take the whole query for one text.
         assert_eq!(masked_query("a=zürich=b", &values), "a=[secret]");
         // Somebody may have named a parameter like this.

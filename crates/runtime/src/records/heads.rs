@@ -25,7 +25,7 @@ impl Instance {
         head.query = query.into_owned();
         let kept = KeptHeaders::new(&info.headers);
         head.headers_left_out = kept.left_out as u64;
-        head.headers = shown(&kept, self.flow.secrets(), &values);
+        head.headers = shown(&kept, self.flow.secrets(), &values, false);
         Ok(head)
     }
 
@@ -35,13 +35,15 @@ impl Instance {
         let mut head = api::AnswerHead::default();
         (head.version, head.status) = (api::REQUESTS_VERSION, answer.status);
         head.headers_left_out = answer.headers.as_ref().map_or(0, |kept| kept.left_out as u64);
-        head.headers = answer.headers.map(|kept| shown(&kept, self.flow.secrets(), &secrets));
+        let show = |kept| shown(&kept, self.flow.secrets(), &secrets, answer.are_headers_masked);
+        head.headers = answer.headers.map(show);
         Ok(head)
     }
 }
 
-/// Headers without these values and without those that the flow has declared as secret.
-fn shown(kept: &KeptHeaders, secrets: &Secrets, values: &[String]) -> Vec<api::ShownHeader> {
+/// Headers without these values and without those that the flow has declared as secret. `are_masked` says whether some were masked when
+/// they were stored.
+fn shown(kept: &KeptHeaders, secrets: &Secrets, values: &[String], are_masked: bool) -> Vec<api::ShownHeader> {
     let show = |(name, value): &(HeaderName, Option<HeaderValue>)| {
         let mut header = api::ShownHeader::default();
         header.name = name.to_string();
@@ -52,8 +54,9 @@ fn shown(kept: &KeptHeaders, secrets: &Secrets, values: &[String]) -> Vec<api::S
                 let is_lossy = matches!(text, Cow::Owned(_));
                 match masked_text(&text, values) {
                     Cow::Owned(masked) => (masked, Some(api::Altered::Masked)),
-                    // It was masked when it was recorded.
-                    Cow::Borrowed(text) if text.contains(SECRET) => (text.to_owned(), Some(api::Altered::Masked)),
+                    Cow::Borrowed(text) if are_masked && text.contains(SECRET) => {
+                        (text.to_owned(), Some(api::Altered::Masked))
+                    }
                     Cow::Borrowed(text) => (text.to_owned(), is_lossy.then_some(api::Altered::NotUtf8)),
                 }
             }
@@ -74,8 +77,9 @@ mod tests {
     #[test]
     fn values_that_are_no_text_or_secret_are_told_apart_from_those_that_are_shown() {
         let flow = Flow::builder().secret_header("X-Card").apply("one").build().unwrap();
-        let headers: [(&str, &[u8]); 7] = [
+        let headers: [(&str, &[u8]); 8] = [
             ("x-own", b"a"),
+            ("x-mask", b"no [secret]"),
             ("x-utf8", "z\u{fc}rich".as_bytes()),
             ("x-latin1", b"z\xfcrich"),
             ("x-card", b"4111"),
@@ -85,9 +89,10 @@ mod tests {
         ];
         let header = |(name, value): (&str, &[u8])| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap());
         let headers: HeaderMap = headers.into_iter().map(header).collect();
-        let shown = shown(&KeptHeaders::new(&headers), flow.secrets(), &["4111-1111".to_owned()]);
+        let shown = shown(&KeptHeaders::new(&headers), flow.secrets(), &["4111-1111".to_owned()], false);
         let expected = json!([
             { "name": "x-own", "value": "a" },
+            { "name": "x-mask", "value": "no [secret]" },
             { "name": "x-utf8", "value": "z\u{fc}rich" },
             { "name": "x-latin1", "value": "z\u{fffd}rich", "altered": "not_utf8" },
             { "name": "x-card", "value": "[secret]", "altered": "masked" },

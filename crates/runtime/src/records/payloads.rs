@@ -154,8 +154,9 @@ impl Instance {
             },
             Shown::Answer => {
                 let KeptAnswer { answer, secrets } = shelves.answer(place, input).await?;
-                // Some of it may have been masked when it was recorded.
-                Ok(shelves.noting(&Payload::new(""), without(&shelves.masked(&answer.body), &secrets)))
+                shelves.is_masked.fetch_or(answer.is_body_masked, Ordering::Relaxed);
+                let body = shelves.masked(&answer.body);
+                Ok(shelves.noting(&body, without(&body, &secrets)))
             }
         }?;
         Ok(ShownPayload { payload, is_masked: shelves.has_masked() })

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, header};
 
-use super::{Secrets, add_value, decoded};
+use super::{MOST_ENCODED, SHORTEST, Secrets, add_value, decoded};
 use crate::envelope::latin1;
 use crate::headers::is_credential;
 
@@ -16,22 +16,38 @@ const PARAMETERS: [&str; 9] =
     ["response", "nonce", "cnonce", "opaque", "token", "signature", "mac", "oauth_token", "oauth_signature"];
 /// Values of cookies that say yes or no. They occur in too many other texts.
 const CHOICES: [&str; 3] = ["true", "false", "null"];
+/// The shortest value of a cookie that an answer is stored without, in characters. That cannot be undone, and shorter ones are often words
+/// and numbers that the answer needs.
+const SHORTEST_STORED: usize = 8;
 
 impl Secrets {
     /// The values of secret headers and of [credentials](is_credential) that are not too short: those that
     /// [`masked_text`](super::masked_text) can replace. Programs often repeat only a part of such a header, so these are values of
     /// their own: what follows the scheme, the user and password of `Basic`, the password, the secret parameters of schemes such as
-    /// `Digest`, and the value of each cookie.
+    /// `Digest`, and the value of each cookie, unless the header removes it.
     #[must_use]
     pub fn header_values(&self, headers: &HeaderMap) -> Vec<String> {
+        self.values_in(headers, SHORTEST)
+    }
+
+    /// The values of credentials in the headers of an answer that it is stored without. They are fewer than those that are not shown.
+    pub(crate) fn stored_values(headers: &HeaderMap) -> Vec<String> {
+        Secrets::default().values_in(headers, SHORTEST_STORED)
+    }
+
+    /// `shortest` is the length of the shortest value of a cookie that an answer sets.
+    fn values_in(&self, headers: &HeaderMap, shortest: usize) -> Vec<String> {
         let mut values = Vec::new();
         let is_secret = |name: &HeaderName| is_credential(name) || self.is_secret_header(name.as_str());
         for (name, value) in headers.iter().filter(|(name, _)| is_secret(name)) {
-            add_parts(name, &String::from_utf8_lossy(value.as_bytes()), &mut values);
+            let mut parts = Vec::new();
+            add_parts(name, &String::from_utf8_lossy(value.as_bytes()), &mut parts);
             if !value.as_bytes().is_ascii() {
                 // Some servers take each byte for a character.
-                add_parts(name, &latin1(value), &mut values);
+                add_parts(name, &latin1(value), &mut parts);
             }
+            let is_long = |part: &&String| name != header::SET_COOKIE || part.chars().count() >= shortest;
+            parts.iter().filter(is_long).for_each(|part| add_value(part, &mut values));
         }
         values
     }
@@ -39,12 +55,16 @@ impl Secrets {
 
 /// Adds the value of a header, and the parts of it that are secret on their own.
 fn add_parts(name: &HeaderName, value: &str, values: &mut Vec<String>) {
+    // What follows a cookie that is set are its attributes.
+    let (first, attributes) = value.split_once(';').unwrap_or((value, ""));
+    if name == header::SET_COOKIE && is_removed(attributes) {
+        return;
+    }
     add(value, values);
     if name == header::COOKIE {
         value.split(';').for_each(|cookie| add_cookie(cookie, values));
     } else if name == header::SET_COOKIE {
-        // Its attributes follow.
-        value.split(';').take(1).for_each(|cookie| add_cookie(cookie, values));
+        add_cookie(first, values);
     } else if let Some((scheme, credentials)) = value.split_once(' ') {
         let has_scheme = name == header::AUTHORIZATION || name == header::PROXY_AUTHORIZATION;
         if has_scheme || SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
@@ -79,6 +99,12 @@ fn add_parameters(mut rest: &str, values: &mut Vec<String>) {
         };
         if PARAMETERS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) {
             add(value.trim(), values);
+            // Within quotes, a backslash stands before a character that is meant as it is.
+            let mut characters = value.trim().chars();
+            let plain = std::iter::from_fn(|| {
+                characters.next().and_then(|one| if one == '\\' { characters.next() } else { Some(one) })
+            });
+            add(&plain.collect::<String>(), values);
         }
         rest = next;
     }
@@ -95,6 +121,19 @@ fn split_at_quote(quoted: &str) -> (&str, &str) {
     end.map_or((quoted, ""), |end| (&quoted[..end], &quoted[end + 1..]))
 }
 
+/// Whether an answer removes a cookie instead of setting it. Its value is then a word such as `deleted`. There is no clock here, but the
+/// libraries that remove a cookie with a time in the past take the first day of 1970.
+fn is_removed(attributes: &str) -> bool {
+    let attribute = |wanted: &str| {
+        let mut named = attributes.split(';').filter_map(|attribute| attribute.split_once('='));
+        named.rfind(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    match attribute("Max-Age").and_then(|seconds| seconds.parse::<i64>().ok()) {
+        Some(seconds) => seconds <= 0,
+        None => attribute("Expires").is_some_and(|time| time.split([' ', '-']).any(|part| part == "1970")),
+    }
+}
+
 fn add_cookie(cookie: &str, values: &mut Vec<String>) {
     let value = cookie.split_once('=').map_or(cookie, |(_, value)| value).trim().trim_matches('"');
     if CHOICES.contains(&value) {
@@ -102,7 +141,7 @@ fn add_cookie(cookie: &str, values: &mut Vec<String>) {
     }
     add(value, values);
     // Many programs decode it, and some have encoded it twice.
-    decoded(value).iter().for_each(|decoded| add(decoded, values));
+    decoded(value, MOST_ENCODED).iter().for_each(|decoded| add(decoded, values));
 }
 
 /// Adds a text as it is, and as it is written in JSON.
@@ -156,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_parameters_of_digest_and_alike_schemes_are_values_of_their_own() {
+    fn the_secret_parameters_of_digest_and_similar_schemes_are_values_of_their_own() {
         let digest = br#"Digest username="ada", realm="a, b", nonce="n-0123",uri="/x?response=no", qop=auth, nc=00000001, cnonce=c-0123 , response="r-0123""#;
         let found = values(&[("authorization", digest)]);
         let parameters: Vec<&str> = found.iter().map(String::as_str).filter(|value| value.len() < 20).collect();
@@ -164,6 +203,8 @@ mod tests {
         // A quote in a name hides no other parameter.
         let found = values(&[("proxy-authorization", br#"Digest username="a\"da=", RESPONSE="r-0123""#)]);
         assert_eq!(found.last().unwrap(), "r-0123");
+        let found = values(&[("authorization", br#"Digest nonce="a\"b\c-0", opaque=o-0123"#)]);
+        assert_eq!(found[4..], [r#"a\"b\c-0"#, r#"a\\\"b\\c-0"#, r#"a"bc-0"#, r#"a\"bc-0"#, "o-0123"], "{found:?}");
         assert!(values(&[("x-own", br#"Digest response="r-0123"#)]).contains(&"r-0123".to_owned()));
         assert!(values(&[("authorization", b"OAuth oauth_token=\"t%3Ax\"")]).contains(&"t%3Ax".to_owned()));
         assert_eq!(values(&[("authorization", b"Bearer abcd==")]), ["Bearer abcd==", "abcd=="]);
@@ -177,6 +218,43 @@ mod tests {
         assert_eq!(found[1..], ["s%253At0ken", "s%3At0ken", "s:t0ken"], "{found:?}");
         let found = values(&[("set-cookie", b"a=t0ken-1; Path=/path; HttpOnly")]);
         assert_eq!(found, ["a=t0ken-1; Path=/path; HttpOnly", "t0ken-1"]);
+    }
+
+    #[test]
+    fn a_cookie_that_is_removed_has_no_value() {
+        let removed: [&[u8]; 5] = [
+            b"a=t0ken-1; Max-Age=0",
+            b"a=t0ken-1; Path=/; max-age = -1 ",
+            b"a=t0ken-1; Max-Age=0; Expires=Fri, 01 Jan 2100 00:00:00 GMT",
+            b"a=t0ken-1; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
+            b"a=t0ken-1; expires=Thu, 01-Jan-1970 00:00:01 GMT",
+        ];
+        for cookie in removed {
+            assert_eq!(values(&[("set-cookie", cookie)]), [""; 0], "{}", String::from_utf8_lossy(cookie));
+        }
+        let set: [&[u8]; 5] = [
+            b"a=t0ken-1; Max-Age=10",
+            b"a=t0ken-1; Max-Age=10; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            b"a=t0ken-1; Max-Age=0; max-age=2",
+            b"a=t0ken-1; Expires=Fri, 01 Jan 2100 19:70:00 GMT; Max-Age=",
+            b"a=t0ken-1; Path=/1970; Max-Age",
+        ];
+        for cookie in set {
+            assert_eq!(values(&[("set-cookie", cookie)])[1..], ["t0ken-1"], "{}", String::from_utf8_lossy(cookie));
+        }
+        // An attribute's name may be that of a cookie.
+        assert_eq!(values(&[("cookie", b"a=t0ken-1; Max-Age=0")])[1..], ["t0ken-1"]);
+    }
+
+    #[test]
+    fn an_answer_is_stored_with_the_short_values_of_its_cookies() {
+        let headers = [("set-cookie", "theme=dark"), ("set-cookie", "a=t0ken-5678"), ("x-api-key", "k-12")];
+        let header = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let headers: HeaderMap = headers.into_iter().map(header).collect();
+        let stored = Secrets::stored_values(&headers);
+        assert_eq!(stored, ["theme=dark", "a=t0ken-5678", "t0ken-5678", "k-12"]);
+        let shown = Secrets::default().header_values(&headers);
+        assert_eq!(shown, ["theme=dark", "dark", "a=t0ken-5678", "t0ken-5678", "k-12"]);
     }
 
     #[test]

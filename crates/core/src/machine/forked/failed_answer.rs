@@ -10,6 +10,7 @@ use crate::kept_headers::{EncodedHeaders, KeptHeaders};
 use crate::payload::Payload;
 use crate::response::CallResponse;
 use crate::state::{Key, layout};
+use crate::unset::is_unset;
 
 use super::record::{decode, encode};
 
@@ -24,6 +25,10 @@ pub struct FailedAnswer {
     pub bytes: u64,
     /// The beginning of its body, with its content type.
     pub body: Payload,
+    /// Whether credentials were masked in the body when it was stored.
+    pub is_body_masked: bool,
+    /// Whether credentials were masked in headers that repeat them when they were stored.
+    pub are_headers_masked: bool,
 }
 
 /// What the status of a request tells of such an answer.
@@ -46,6 +51,10 @@ struct FirstLine {
     content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers: Option<EncodedHeaders>,
+    #[serde(default, skip_serializing_if = "is_unset")]
+    masked_body: bool,
+    #[serde(default, skip_serializing_if = "is_unset")]
+    masked_headers: bool,
 }
 
 /// The part of a [`FirstLine`] that a summary needs.
@@ -61,23 +70,35 @@ impl FailedAnswer {
     /// The most that is kept of the body, in bytes.
     pub const KEPT: usize = 64 * 1024;
 
-    /// Cuts an answer to what is kept of it. The values of its credentials are not, also where it repeats them as text.
+    /// Cuts an answer to what is kept of it. Credentials are left out, and masked wherever the answer repeats them.
     #[must_use]
     pub fn new(answer: &CallResponse) -> FailedAnswer {
         let body = answer.payload();
         let kept = body.bytes().slice(..body.len().min(FailedAnswer::KEPT));
         let content_type = body.content_type_header().cloned();
         let mut headers = KeptHeaders::new(answer.headers());
-        let values = Secrets::default().header_values(answer.headers());
+        let values = Secrets::stored_values(answer.headers());
+        let mut are_headers_masked = false;
         for value in headers.headers.iter_mut().filter_map(|(_, value)| value.as_mut()) {
             if let Some(masked) = masked(value.as_bytes(), &values).and_then(|text| HeaderValue::try_from(text).ok()) {
                 *value = masked;
+                are_headers_masked = true;
             }
         }
+        let masked = masked(&kept, &values);
+        let is_body_masked = masked.is_some();
         // A copy, so that the part does not hold the memory of the whole.
-        let kept = masked(&kept, &values).map_or_else(|| Bytes::copy_from_slice(&kept), Bytes::from);
-        let kept = Payload::new(kept).with_content_type_header(content_type);
-        FailedAnswer { status: answer.status().as_u16(), headers: Some(headers), bytes: body.len() as u64, body: kept }
+        let mut kept = masked.map_or_else(|| kept.to_vec(), String::into_bytes);
+        // The mask is longer than a short value.
+        kept.truncate(FailedAnswer::KEPT);
+        FailedAnswer {
+            status: answer.status().as_u16(),
+            headers: Some(headers),
+            bytes: body.len() as u64,
+            body: Payload::new(kept).with_content_type_header(content_type),
+            is_body_masked,
+            are_headers_masked,
+        }
     }
 
     /// The key of the value.
@@ -90,14 +111,15 @@ impl FailedAnswer {
     #[must_use]
     pub fn decode(value: &Bytes) -> Option<FailedAnswer> {
         let (line, body) = split(value)?;
-        let FirstLine { status, bytes, content_type, headers } = decode(&line)?;
+        let FirstLine { status, bytes, content_type, headers, masked_body, masked_headers } = decode(&line)?;
         let headers = match headers {
             Some(encoded) => Some(KeptHeaders::decode(encoded)?),
             None => None,
         };
         let content_type = content_type.and_then(|text| HeaderValue::from_str(&text).ok());
         let body = Payload::new(body).with_content_type_header(content_type);
-        Some(FailedAnswer { status, headers, bytes, body })
+        let (is_body_masked, are_headers_masked) = (masked_body, masked_headers);
+        Some(FailedAnswer { status, headers, bytes, body, is_body_masked, are_headers_masked })
     }
 
     /// Decodes what the status of a request tells of the value of the key; `None` if the driver did not write it.
@@ -113,7 +135,14 @@ impl FailedAnswer {
     pub fn encode(&self) -> Bytes {
         let content_type = self.body.content_type().map(str::to_owned);
         let headers = self.headers.as_ref().map(KeptHeaders::encode);
-        let head = encode(&FirstLine { status: self.status, bytes: self.bytes, content_type, headers });
+        let head = encode(&FirstLine {
+            status: self.status,
+            bytes: self.bytes,
+            content_type,
+            headers,
+            masked_body: self.is_body_masked,
+            masked_headers: self.are_headers_masked,
+        });
         let mut value = BytesMut::with_capacity(head.len() + 1 + self.body.len());
         value.put(head);
         value.put_u8(b'\n');
@@ -196,8 +225,11 @@ mod tests {
             [("set-cookie", b"id=t0ken-5678; Path=/"), ("x-id", b"t0ken-5678."), ("x-own", b"a")];
         let kept = answer(400, &headers, "{\"id\":\"t0ken-5678\"}");
         assert_eq!((kept.body.bytes().as_ref(), kept.bytes), (br#"{"id":"[secret]"}"#.as_slice(), 19));
-        let text = String::from_utf8(kept.encode().to_vec()).unwrap();
+        let value = kept.encode();
+        let text = std::str::from_utf8(&value).unwrap();
         assert!(text.contains(r#"["x-id","[secret]."],["x-own","a"]"#) && !text.contains("t0ken"), "{text}");
+        assert!(text.contains(r#","masked_body":true,"masked_headers":true}"#), "{text}");
+        assert_eq!(FailedAnswer::decode(&value), Some(kept));
         // The text is cut within a character.
         let long = format!("t0ken-5678{}\u{e9}", "x".repeat(FailedAnswer::KEPT - 11));
         let kept = answer(400, &headers, long);
@@ -205,6 +237,28 @@ mod tests {
         // Bytes that are no text are kept as they are.
         let bytes = b"\xff t0ken-5678".as_slice();
         assert_eq!(answer(400, &headers, bytes).body.bytes(), bytes);
+    }
+
+    #[test]
+    fn words_and_numbers_that_are_cookies_too_are_kept() {
+        let headers: [(_, &[u8]); 3] = [
+            ("set-cookie", b"theme=dark"),
+            ("set-cookie", b"id=1234"),
+            ("set-cookie", b"session=logged-out; Max-Age=0; Path=/"),
+        ];
+        let body = r#"{"n":1234,"why":"dark, logged-out [secret]"}"#;
+        let kept = answer(400, &headers, body);
+        assert_eq!(kept.body.bytes(), body.as_bytes());
+        assert!(!kept.is_body_masked && !kept.are_headers_masked, "the answer has the text of the mask itself");
+    }
+
+    /// The mask is longer than the value.
+    #[test]
+    fn a_body_with_many_short_values_is_cut_after_they_are_masked() {
+        let body = "k-12".repeat(FailedAnswer::KEPT / 4);
+        let kept = answer(400, &[("x-api-key", b"k-12")], body);
+        assert_eq!((kept.bytes, kept.body.len()), (FailedAnswer::KEPT as u64, FailedAnswer::KEPT));
+        assert_eq!(kept.body.bytes(), "[secret]".repeat(FailedAnswer::KEPT / 8).as_bytes());
     }
 
     #[test]

@@ -140,7 +140,7 @@ async fn a_secret_header_may_have_any_bytes() {
     assert_eq!(payload(&kit, "u/answer?place=1").await.text(), "no room in [secret], nor in [secret]");
 }
 
-/// All of them reach the functions, also if the request runs again.
+/// All of them reach the functions, even if the request runs again.
 #[tokio::test]
 async fn a_request_with_many_headers_shows_some_of_them_and_runs_again_with_all() {
     let kit = remembering(chain()).start().await;
@@ -223,7 +223,20 @@ async fn the_body_of_an_answer_does_not_repeat_its_own_cookie() {
     assert_eq!(answer.header("x-faasflow-masked"), Some("true"));
 }
 
-/// The method is not recorded. A request can be sent again with POST, also if the original was sent with another one.
+#[tokio::test]
+async fn an_answer_that_contains_the_text_of_the_mask_is_not_reported_as_masked() {
+    let refuses = Fake::with(|_| Reply::new("no [secret] is known").status(403).header("x-why", "no [secret]"));
+    let kit = remembering(chain()).function("one", refuses).start().await;
+    kit.request("x").header("x-faasflow-request-id", "t").answer().await;
+    waited(&kit, "/_/requests/t").await;
+    let answer = payload(&kit, "t/answer?place=1").await;
+    assert_eq!((answer.text().as_str(), answer.header("x-faasflow-masked")), ("no [secret] is known", None));
+    let answer = payload(&kit, "t/answer/head?place=1").await;
+    assert_eq!(answer.header("x-faasflow-masked"), None);
+    assert_eq!(shown(&answer.json(), "x-why"), ("no [secret]", None));
+}
+
+/// The method is not recorded. A request can be sent again with POST, even if the original was sent with another one.
 #[tokio::test]
 async fn the_method_makes_no_difference() {
     let kit = remembering(chain()).start().await;
