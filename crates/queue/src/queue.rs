@@ -11,6 +11,7 @@ use crate::policy::options::QueueOptions;
 use crate::stats::{QueueStats, QueuedCall};
 use crate::store::Store;
 
+mod addressees;
 pub(crate) mod run;
 
 /// A queue over a [`Store`]. Cloning is cheap and yields the same queue.
@@ -18,13 +19,14 @@ pub(crate) mod run;
 pub struct Queue {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) options: Arc<QueueOptions>,
+    addressees: Arc<addressees::Addressees>,
 }
 
 impl Queue {
     /// Makes a queue over this store. Options of the store, such as the window of duplicates, were set when it was opened.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: QueueOptions) -> Queue {
-        Queue { store, options: Arc::new(options) }
+        Queue { store, options: Arc::new(options), addressees: Arc::default() }
     }
 
     /// Opens the queue in the file at `path`. Creates the file if it does not exist.
@@ -88,7 +90,8 @@ impl Queue {
         self.find_dead_letters(&LetterFilter::default(), limit).await
     }
 
-    /// The newest `limit` of the dead letters that are asked for, newest first. All are read until there are as many.
+    /// The newest `limit` of the dead letters that are asked for, newest first. Those that were never read are read
+    /// until there are as many; of the others, only what is asked for.
     ///
     /// # Errors
     ///
@@ -99,11 +102,11 @@ impl Queue {
         limit: usize,
     ) -> Result<Vec<DeadLetterSummary>, QueueError> {
         let mut letters = Vec::new();
-        for id in self.store.letters().await?.into_iter().rev() {
+        for id in self.letters_for(filter).await?.into_iter().rev() {
             if letters.len() >= limit {
                 break;
             }
-            let letter = self.store.letter(id).await?.map(|letter| letter::summary(id, &letter));
+            let letter = self.read_letter(id).await?.map(|letter| letter::summary(id, &letter));
             letters.extend(letter.filter(|letter| filter.is_for(letter)));
         }
         Ok(letters)
@@ -148,14 +151,15 @@ impl Queue {
 
     /// The numbers of the dead letters that are selected, oldest first.
     async fn selected(&self, which: &Selection) -> Result<Vec<u64>, QueueError> {
-        let mut selected = self.store.letters().await?;
+        let filter = LetterFilter { function: which.function.clone(), request: None };
+        let mut selected = self.letters_for(&filter).await?;
         selected.retain(|id| which.ids.as_ref().is_none_or(|ids| ids.contains(id)));
         if which.function.is_none() {
             return Ok(selected);
         }
         let mut of_function = Vec::new();
         for id in selected {
-            if self.store.letter(id).await?.is_some_and(|letter| which.is_of(&letter)) {
+            if self.read_letter(id).await?.is_some_and(|letter| which.is_of(&letter)) {
                 of_function.push(id);
             }
         }
