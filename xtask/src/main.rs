@@ -107,7 +107,6 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the repository").to_owned()
 }
 
-/// Builds the suites with the programs they start, and runs one.
 /// Builds the suites and the command line, and runs a suite.
 fn e2e(words: &[&str], profile: Profile) -> Result<(), String> {
     let root = root();

@@ -295,7 +295,7 @@ pub struct EarlierGeneration {
     /// The answer of the function that made it fail, if that is why, and if it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<FunctionAnswer>,
-    /// Whether `given_up`, `step_times` and `answer` are left out, because later generations have so much to tell.
+    /// Whether `given_up`, `step_times` and `answer` are left out, because the answer has reached its limit of details.
     #[serde(skip_serializing_if = "is_false")]
     pub details_left_out: bool,
 }

@@ -4,6 +4,6 @@
 
 pub use faasflow_queue::{
     Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, LetterFilter, NewCall, Queue, QueueError,
-    QueueFileError, QueueOptions, QueueStats, QueuedCall, Selection, Target, Unreachable,
+    QueueFileError, QueueOptions, QueueStats, QueuedCall, Selection, Target, Unreachable, bare_name,
 };
 pub(crate) use faasflow_queue::{READ_COPIES, is_full};

@@ -115,7 +115,7 @@ impl LetterFilter {
     }
 }
 
-fn request(call: &Call) -> Option<RequestId> {
+pub(crate) fn request(call: &Call) -> Option<RequestId> {
     let named = call.headers.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(RequestId::parse);
     named.or_else(|| RequestId::parse(&call.call_id))
 }

@@ -17,17 +17,28 @@ pub(super) struct Listed {
     pub(super) flow: String,
     #[serde(flatten)]
     pub(super) summary: RequestSummary,
-    /// What its dead letters say about it.
+    #[serde(flatten)]
+    pub(super) letters: OwnLetters,
+}
+
+/// The dead letters of a request that has not ended.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct OwnLetters {
+    /// Their numbers, newest first.
+    #[serde(rename = "dead_letters", skip_serializing_if = "Vec::is_empty")]
+    pub(super) ids: Vec<u64>,
+    /// Whether the queue has given up what the request waits for: it is where one of them says, or nothing was recorded about it since.
+    /// When somebody resumes a request, it is queued again.
     #[serde(skip)]
-    pub(super) given_up: Option<String>,
-    /// The numbers of its dead letters, newest first, if it has not ended.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) dead_letters: Vec<u64>,
+    pub(super) is_current: bool,
+    /// Whether that is true of the place that the list shows. Another branch may be in progress.
+    #[serde(skip)]
+    pub(super) is_of_place: bool,
 }
 
 impl Listed {
     pub(super) fn new(flow: &str, summary: RequestSummary) -> Listed {
-        Listed { flow: flow.to_owned(), summary, given_up: None, dead_letters: Vec::new() }
+        Listed { flow: flow.to_owned(), summary, letters: OwnLetters::default() }
     }
 }
 
@@ -66,10 +77,10 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Whether the flow leaves out requests that do not fit.
-    pub(super) fn is_narrow(&self) -> bool {
-        let is_narrow = self.status.is_some() || self.since.is_some() || self.at.is_some() || self.retrying;
-        is_narrow || self.idle.is_some() || self.reason.is_some()
+    /// Whether the flow may leave out requests that it knows.
+    pub(super) fn excludes_known_requests(&self) -> bool {
+        let excludes = self.status.is_some() || self.since.is_some() || self.at.is_some() || self.retrying;
+        excludes || self.idle.is_some() || self.reason.is_some()
     }
 
     /// Whether the list says where the requests are, and why. Flows of older versions cannot.

@@ -51,7 +51,7 @@ pub(super) async fn run(context: &Context<'_>, list: &ListRequests) -> Result<()
                 eprintln!("Older requests may match as well: `--all` searches all of them.");
             }
             (_, true) => eprintln!("There are more: `--limit N` lists more of them, and `--all` lists all."),
-            (_, false) if filter.given_up => eprintln!("{}", given_up::help(count)),
+            (_, false) if filter.given_up => eprintln!("{}", given_up::help(&requests)),
             (_, false) => eprintln!("{}. Show one with `faasflow requests show ID`.", counted(count, "request")),
         }
         if unknown > 0 {
@@ -77,9 +77,9 @@ pub(super) fn all(failures: Vec<Failure>) -> Result<(), Failure> {
 pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
     let now_ms = now_ms();
     let is_search = requests.iter().any(|listed| listed.summary.found.is_some());
-    let has_details = requests
-        .iter()
-        .any(|Listed { summary, given_up, .. }| summary.at.is_some() || summary.reason.is_some() || given_up.is_some());
+    let has_details = requests.iter().any(|Listed { summary, letters, .. }| {
+        summary.at.is_some() || summary.reason.is_some() || !letters.ids.is_empty()
+    });
     let rows = requests.iter().map(|listed| {
         let RequestSummary { id, status, started_ms, found, .. } = &listed.summary;
         let ago = format!("{} ago", time(now_ms.saturating_sub(*started_ms)));
@@ -99,12 +99,12 @@ pub(super) fn print(requests: &[Listed]) -> Result<(), Failure> {
 }
 
 /// Where a request is, and why.
-fn place(Listed { summary: RequestSummary { at, reason, .. }, given_up, .. }: &Listed) -> String {
-    let mut told: Vec<String> = given_up.iter().cloned().chain(reason.iter().map(short_reason)).collect();
+fn place(Listed { summary: RequestSummary { at, reason, .. }, letters, .. }: &Listed) -> String {
+    let mut told: Vec<String> = letters.in_words().into_iter().chain(reason.iter().map(short_reason)).collect();
     if let Some(at) = at {
         let path = at.path.iter().map(|name| format!("{name}/")).collect::<String>();
         let label = at.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-        let retried = if given_up.is_some() { "given up" } else { "being retried" };
+        let retried = if letters.is_of_place { "given up" } else { "being retried" };
         let why = at.reason.as_ref().map(|reason| format!(", {retried}: {}", short_reason(reason))).unwrap_or_default();
         let least = if at.partial { "at least " } else { "" };
         let more = match at.more {
@@ -121,7 +121,7 @@ pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filt
     let mut found = Found { requests: Vec::new(), more: false, unknown: 0, failures: Vec::new() };
     let mut failures = Vec::new();
     let letters = match filter.given_up {
-        true => Some(Letters::read(context, flow).await?),
+        true => Some(Letters::needed(context, flow).await?),
         false => None,
     };
     for name in context.flows(flow).await? {
@@ -154,7 +154,11 @@ pub(super) async fn find(context: &Context<'_>, flow: Option<&str>, filter: Filt
         // Without the queue, such as that of OpenFaaS, the list says less.
         let letters = match letters {
             Some(letters) => Some(letters),
-            None => Letters::read(context, flow).await.ok(),
+            None => Letters::read(context, flow).await.unwrap_or_else(|failure| {
+                context.tell_once("The list does not show dead letters, because they cannot be read.".to_owned());
+                found.failures.push(failure);
+                None
+            }),
         };
         if let Some(letters) = letters {
             letters.add_to(&mut found.requests);

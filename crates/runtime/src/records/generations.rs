@@ -85,17 +85,20 @@ struct Found {
     with_details: bool,
 }
 
+/// Whether a place has used a success of the generation before. Older versions have not recorded times.
 fn is_same_success(one: &PlaceProgress, other: &PlaceProgress) -> bool {
     let is_done = |progress: &PlaceProgress| progress.ended() == Some(Ended::Done);
-    is_done(one) && is_done(other) && one.times == other.times
+    let is_known = one.times.done_ms > 0;
+    is_done(one) && is_done(other) && is_known && one.times == other.times && other.tried.is_none()
 }
 
 /// Chooses those that are told with their details: from the latest generation on, until there are too many details.
 fn choose(found: &mut [Found]) {
     let generation = |one: &Found| one.progress.place.generation();
-    let latest = found.iter().map(generation).max().unwrap_or_default();
+    let generations = || found.iter().map(generation);
+    let (earliest, latest) = (generations().min().unwrap_or_default(), generations().max().unwrap_or_default());
     let mut room = DETAILS;
-    for earlier in (0..=latest).rev() {
+    for earlier in (earliest..=latest).rev() {
         for one in found.iter_mut().filter(|one| generation(one) == earlier) {
             let left = room.checked_sub(details(&one.progress));
             one.with_details = left.is_some();
@@ -110,4 +113,29 @@ fn details(progress: &PlaceProgress) -> usize {
     let attempts = progress.tried.iter().flat_map(|tried| &tried.attempts);
     let given_up: usize = attempts.map(|attempt| 1 + steps(&attempt.steps)).sum();
     given_up + steps(&progress.times.steps) + progress.answer_key().map_or(0, |_| ANSWER)
+}
+
+#[cfg(test)]
+mod tests {
+    use faasflow_core::graph::Place;
+    use faasflow_core::machine::forked::{Standing, Times, Tried};
+
+    use super::*;
+
+    fn success(done_ms: u64) -> PlaceProgress {
+        let mut progress = PlaceProgress::not_begun(&Place::parse("1").unwrap(), Standing::Ended(Ended::Done));
+        progress.times = Times { done_ms, ..Times::default() };
+        progress
+    }
+
+    #[test]
+    fn a_success_that_was_used_is_told_apart_from_another_one() {
+        assert!(is_same_success(&success(9), &success(9)));
+        assert!(!is_same_success(&success(9), &success(8)));
+        assert!(!is_same_success(&success(0), &success(0)), "an older version has not recorded when they ended");
+        let mut tried = success(9);
+        let (reason, code) = (String::new(), String::new());
+        tried.tried = Some(Tried { times: 1, first_ms: 1, last_ms: 2, reason, code, attempts: Vec::new() });
+        assert!(!is_same_success(&success(9), &tried));
+    }
 }

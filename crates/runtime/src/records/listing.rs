@@ -27,7 +27,7 @@ use crate::instance::Instance;
 /// How long a page looks at requests. People wait for it, and the next page goes on.
 const SOON: Duration = Duration::from_secs(2);
 
-/// How many ids a request may name. With longer ids, the URL would be longer than some gateways take.
+/// How many ids a request may name. More could make the URL longer than gateways accept.
 const MOST_IDS: usize = 100;
 
 /// The route.
@@ -78,7 +78,7 @@ fn asked(given: &Listing) -> Answered<Asked<'_>> {
             if given.key.is_some() || given.search.is_some() || given.repeats.is_some() {
                 return bad("`ids` excludes `key`, `search` and `repeats`: it names the requests that are listed");
             }
-            Among::These(ids(given.ids.as_deref().unwrap_or_default())?)
+            Among::Ids(ids(given.ids.as_deref().unwrap_or_default())?)
         }
         _ if given.repeats.is_some() => {
             if given.key.is_some() || given.search.is_some() {

@@ -49,7 +49,7 @@ pub(super) enum Among<'a> {
     /// Those that repeat this request.
     Repeating(RequestId),
     /// Those with these ids.
-    These(Vec<RequestId>),
+    Ids(Vec<RequestId>),
     /// Those in which a text is found.
     Searched(Wanted<'a>),
 }
@@ -92,7 +92,7 @@ impl Instance {
         let keyed = match &asked.among {
             Among::Keyed(key) => Some(self.keyed(manager, key).await?),
             Among::Repeating(original) => Some(self.repeats(manager, original).await?),
-            Among::These(ids) => Some(self.known(manager, ids).await?),
+            Among::Ids(ids) => Some(self.begun_among(manager, ids).await?),
             _ => None,
         };
         let (mut lines, mut exact_to) = (Vec::new(), asked.exact_to.clone());
@@ -212,7 +212,7 @@ impl Instance {
         let found = match &asked.among {
             Among::Searched(wanted) => self.matches(manager, wanted, lines).await?,
             Among::Keyed(key) => vec![Some(found_by(api::FoundBy::Key, key)); lines.len()],
-            Among::All | Among::Repeating(_) | Among::These(_) => vec![None; lines.len()],
+            Among::All | Among::Repeating(_) | Among::Ids(_) => vec![None; lines.len()],
         };
         let ends = match asked.filter.is_empty() {
             true => Vec::new(),

@@ -62,7 +62,7 @@ impl Instance {
     }
 
     /// Those of the requests with these ids that have begun.
-    pub(super) async fn known(
+    pub(super) async fn begun_among(
         &self,
         manager: &RetryingState,
         ids: &[RequestId],
@@ -86,7 +86,7 @@ impl Instance {
         manager: &RetryingState,
         wanted: &Wanted<'_>,
     ) -> Result<Vec<KeyedRequest>, StateError> {
-        let mut requests = self.known(manager, RequestId::parse(wanted.text).as_slice()).await?;
+        let mut requests = self.begun_among(manager, RequestId::parse(wanted.text).as_slice()).await?;
         requests.extend(self.keyed(manager, wanted.text.trim()).await?);
         Ok(requests)
     }

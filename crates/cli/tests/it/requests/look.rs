@@ -1,6 +1,8 @@
 //! Lists, single requests, and results.
 
+use axum::body::Body;
 use faasflow_core::signature::{Keys, api_request};
+use http::Response;
 use serde_json::json;
 
 use super::{FakeGateway, Ran, answer, json as json_answer, problem, status, unknown};
@@ -63,6 +65,7 @@ async fn requests_are_found_by_where_they_are_and_why() {
             {"id":"b","status":"failure","started_ms":2,"reason":{"place":"2","name":"function `tag`","text":"no \u001b[31mred"}}],
             "cursor":"1~a"}"#,
         ),
+        _ if what.starts_with("GET /system/queue/dead-letters?") => json_answer("[]"),
         _ => unknown(),
     })
     .await;
@@ -90,26 +93,34 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     let gateway = FakeGateway::listen(|what, _| match what {
         "GET /system/flows" => json_answer(r#"["off","report","upload"]"#),
         "GET /system/queue/dead-letters?limit=10000" => json_answer(
-            r#"[{"id":9,"function":"upload","request":"a","call_id":"9","died_ms":5},
-            {"id":8,"function":"upload.openfaas-fn","request":"a","call_id":"8","died_ms":4},
-            {"id":7,"function":"upload","request":"b","call_id":"7","died_ms":4},
-            {"id":6,"function":"upload","request":"c","call_id":"6","died_ms":4},
-            {"id":5,"function":"upload","request":"d","call_id":"5","died_ms":9},
-            {"id":4,"function":"upload","request":"e","call_id":"4","died_ms":9},
-            {"id":10,"function":"upload","request":"g","call_id":"10","died_ms":4},
+            r#"[{"id":9,"function":"upload","request":"a","call_id":"9","died_ms":5000},
+            {"id":8,"function":"upload.openfaas-fn","request":"a","call_id":"8","died_ms":4000},
+            {"id":7,"function":"upload","request":"b","call_id":"7","died_ms":4000},
+            {"id":6,"function":"upload","request":"c","call_id":"6","died_ms":4000},
+            {"id":5,"function":"upload","request":"d","call_id":"5","died_ms":9000},
+            {"id":4,"function":"upload","request":"e","call_id":"4","died_ms":9000},
+            {"id":10,"function":"upload","request":"g","call_id":"10","died_ms":4000},
+            {"id":11,"function":"upload","request":"h","call_id":"11","died_ms":4000},
+            {"id":12,"function":"upload","request":"i","call_id":"12","died_ms":9000},
+            {"id":13,"function":"upload.dev","request":"j","call_id":"13","died_ms":9000},
             {"id":3,"function":"upload","request":"f","call_id":"3","died_ms":9,"callback":true},
             {"id":2,"function":"off","request":"a","call_id":"2","died_ms":9},
             {"id":1,"function":"resize","request":"a","call_id":"1","died_ms":9}]"#,
         ),
-        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100" => json_answer(
-            r#"{"requests":[{"id":"a","status":"running","started_ms":1,"moved_ms":5,"at":{"place":"1","steps":["function `one`"],
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg%2Ch%2Ci&limit=100" => json_answer(
+            r#"{"requests":[{"id":"a","status":"running","started_ms":1,"moved_ms":6000,"at":{"place":"1","steps":["function `one`"],
             "status":"retrying","reason":{"text":"it answered 503"}}},
-            {"id":"b","status":"running","started_ms":2,"moved_ms":6,"at":{"place":"2","call_id":"7","steps":["function `two`"]}}],
+            {"id":"b","status":"running","started_ms":2,"moved_ms":9000,"at":{"place":"2","call_id":"7","steps":["function `two`"]}}],
             "cursor":"x"}"#,
         ),
-        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg&limit=100&cursor=x" => json_answer(
-            r#"{"requests":[{"id":"c","status":"running","started_ms":3,"moved_ms":6},
-            {"id":"d","status":"paused","started_ms":4,"moved_ms":6},{"id":"e","status":"failure","started_ms":5,"moved_ms":6}]}"#,
+        "GET /system/flows/upload/requests?details=true&ids=a%2Cb%2Cc%2Cd%2Ce%2Cg%2Ch%2Ci&limit=100&cursor=x" => json_answer(
+            r#"{"requests":[{"id":"c","status":"running","started_ms":3,"moved_ms":9000},
+            {"id":"d","status":"paused","started_ms":4,"moved_ms":6000},
+            {"id":"e","status":"failure","started_ms":5,"moved_ms":6000},
+            {"id":"h","status":"running","started_ms":6,"moved_ms":9000,"at":{"place":"3","steps":["function `three`"],
+            "status":"retrying","reason":{"text":"it answered 503"}}},
+            {"id":"i","status":"running","started_ms":7,"moved_ms":5000,"at":{"place":"4","call_id":"40","steps":["function `four`"],
+            "status":"retrying","reason":{"text":"it answered 503"}}}]}"#,
         ),
         _ if what.contains("/off/") => answer(501, &[], r#"{"reason":"records are off"}"#),
         _ => unknown(),
@@ -117,8 +128,11 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     .await;
     let ran = gateway.run(&["requests", "--given-up"]);
     let rows: Vec<&str> = ran.stdout().lines().skip(1).collect();
-    assert_eq!((ran.code(), rows.len()), (0, 4), "{ran:?}");
+    assert_eq!((ran.code(), rows.len()), (0, 6), "{ran:?}");
     for (row, [id, says]) in rows.iter().zip([
+        // Another branch is given up.
+        ["i ", "  given up: dead letter 12; function `four`, being retried: it answered 503"],
+        ["h ", "  dead letter 11; function `three`, being retried: it answered 503"],
         ["d ", "  dead letter 5"],
         ["c ", "  dead letter 6"],
         ["b ", "  given up: dead letter 7; function `two`"],
@@ -127,13 +141,14 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
         assert!(row.starts_with(id) && row.ends_with(says), "{row} should end with {says}");
     }
     for says in [
-        "4 requests. Put its dead letter back with `faasflow queue redrive ID`, and a request goes on.\n",
-        "1 other request with dead letters has not begun, because already the first delivery was given up, or is no longer remembered:",
+        "6 requests. To let one go on, run `faasflow queue redrive ID` with its dead letter. Those without `given up` may go on by \
+         themselves.\n",
+        "1 other request with dead letters has not begun, because its first delivery was given up, or is no longer remembered:",
     ] {
         assert!(ran.stderr().contains(says), "{ran:?}");
     }
     let ran = gateway.run(&["requests", "--given-up", "--limit", "1", "--json"]);
-    assert_eq!((ran.code(), &ran.json()["requests"][0]["dead_letters"]), (0, &json!([5])), "{ran:?}");
+    assert_eq!((ran.code(), &ran.json()["requests"][0]["dead_letters"]), (0, &json!([12])), "{ran:?}");
 
     // OpenFaaS does not say what its queue has given up.
     let gateway = FakeGateway::listen(|_, _| answer(404, &[], "404 page not found")).await;
@@ -141,6 +156,36 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     assert_eq!(ran.code(), 1, "{ran:?}");
     assert!(ran.stderr().contains("the dead letters of the queue cannot be listed"), "{ran:?}");
     assert_eq!(gateway.run(&["requests", "--given-up", "--search", "a"]).code(), 2);
+}
+
+/// The list is printed in any case.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_that_were_not_all_read_are_no_secret() {
+    const LIST: &str = r#"{"requests":[{"id":"a","status":"running","started_ms":1}]}"#;
+    let list = |letters: fn() -> Response<Body>| {
+        FakeGateway::listen(move |what, _| match what {
+            _ if what.starts_with("GET /system/flows/upload/requests?") => json_answer(LIST),
+            _ if what.starts_with("GET /system/queue/dead-letters?") => letters(),
+            _ => unknown(),
+        })
+    };
+    let run = async |letters: fn() -> Response<Body>| {
+        let ran = list(letters).await.run(&["requests", "upload", "--retrying"]);
+        assert!(ran.stdout().lines().last().is_some_and(|row| row.starts_with("a ")), "{ran:?}");
+        ran
+    };
+    let openfaas = run(|| answer(404, &[], "404 page not found")).await;
+    assert_eq!((openfaas.code(), openfaas.stderr()), (0, "1 request. Show one with `faasflow requests show ID`.\n"));
+    let failing = run(|| answer(503, &[("x-faasflow-error-code", "FF0722")], "the disk is full\n")).await;
+    let says = "The list does not show dead letters, because they cannot be read.\n";
+    assert!(failing.code() == 1 && failing.stderr().starts_with(says), "{failing:?}");
+    let says = "error[FF0722]: the gateway answered 503 Service Unavailable\n  cause: the disk is full\n";
+    assert!(failing.stderr().contains(says), "{failing:?}");
+    let says = "Only the newest 10000 dead letters were read. What older ones say is left out.\n";
+    let cut = run(|| json_answer(&format!("[{}]", vec!["{}"; 10_000].join(",")))).await;
+    assert!(cut.code() == 0 && cut.stderr().starts_with(says), "{cut:?}");
+    let whole = run(|| json_answer(&format!("[{}]", vec!["{}"; 9_999].join(",")))).await;
+    assert!(whole.code() == 0 && !whole.stderr().contains("newest"), "{whole:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use faasflow_core::definition::{SECRET, Secrets, masked_query, masked_text};
 use faasflow_core::headers::is_credential;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Masks the values of headers with credentials, also where the letter repeats them elsewhere. Which fields of payloads are secret is only
+/// Masks the values of headers with credentials, even where the letter repeats them elsewhere. Which fields of payloads are secret is only
 /// known to flows.
 pub(super) fn mask(letter: &mut DeadLetter) {
     let known = letter.headers.iter().chain(&letter.answer_headers);
@@ -29,11 +29,13 @@ pub(super) fn mask(letter: &mut DeadLetter) {
         let shown = changed(masked_text(text, &values));
         show(text, shown);
     }
-    let target = letter.target.split_once('?').and_then(|(path, query)| {
-        let query = changed(masked_query(query, &values))?;
-        Some(format!("{path}?{query}"))
-    });
-    show(&mut letter.target, target);
+    let (path, query) = letter.target.split_at(letter.target.find('?').unwrap_or(letter.target.len()));
+    let shown = match (masked_text(path, &values), masked_query(query.strip_prefix('?').unwrap_or_default(), &values)) {
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
+        (path, _) if query.is_empty() => Some(path.into_owned()),
+        (path, query) => Some(format!("{path}?{query}")),
+    };
+    show(&mut letter.target, shown);
     letter.masked = is_masked;
 }
 
@@ -89,6 +91,12 @@ mod tests {
         assert_eq!(letter.answer_headers, pairs(&answered));
         assert_eq!(letter.answer_body.as_deref(), Some("{\"id\":\"[secret]\"}"));
         assert!(letter.masked);
+        for (target, shown) in [("/t0ken-5678/a", "/[secret]/a"), ("https://h/k-12%34?a=1", "https://h/[secret]?a=1")] {
+            letter.target = target.to_owned();
+            letter.headers = pairs(&[("authorization", "Bearer t0ken-5678"), ("x-api-key", "k-12%34")]);
+            mask(&mut letter);
+            assert_eq!(letter.target, shown);
+        }
         let whole = plain.clone();
         mask(&mut plain);
         assert_eq!(plain, whole, "there is nothing to mask");

@@ -81,13 +81,13 @@ impl Masked {
 pub(super) async fn dead_letter(
     State(queue): State<Queue>,
     Segment(id): Segment,
-    Parameters(masked): Parameters<Masked>,
+    Parameters(asked): Parameters<Masked>,
 ) -> Response {
     let Ok(id) = id.parse() else {
         let why = format!("`{id}` is not the number of a dead letter: /system/queue/dead-letters lists them");
         return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why);
     };
-    let is_masked = match masked.read() {
+    let is_masked = match asked.read() {
         Ok(is_masked) => is_masked,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     };
