@@ -118,7 +118,7 @@ pub struct DeadLetter {
     pub answer_headers: Vec<(String, String)>,
     /// The body of the last answer, up to 64 KiB. Bytes that are not UTF-8 are replaced.
     pub answer_body: Option<String>,
-    /// Whether any credential was replaced by `[secret]`.
+    /// Whether anything was replaced by `[secret]`.
     pub masked: bool,
 }
 

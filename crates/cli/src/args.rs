@@ -328,7 +328,7 @@ pub(crate) enum QueueCommand {
         /// How many to list at most
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = count::<usize>)]
         limit: usize,
-        /// Show credentials as well, such as the headers Authorization and Cookie
+        /// Show what is masked as well: credentials and envelopes
         #[arg(long, requires = "id")]
         unmasked: bool,
     },

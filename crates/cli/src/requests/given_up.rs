@@ -80,6 +80,11 @@ fn is_of(letter: &DeadLetterSummary, flow: &str) -> bool {
     bare_name(&letter.function) == bare_name(flow)
 }
 
+/// Whether the flow has refused the call, for example because another request had its id. That says nothing about the request.
+fn is_refused(letter: &DeadLetterSummary) -> bool {
+    letter.status.is_some_and(|status| (400..500).contains(&status))
+}
+
 impl OwnLetters {
     /// What the dead letters of a request, newest first, say about it.
     fn new(summary: &RequestSummary, letters: &[&DeadLetterSummary]) -> OwnLetters {
@@ -88,7 +93,7 @@ impl OwnLetters {
         let is_at = letters.iter().any(|letter| call_id == Some(&letter.call_id));
         // The flow says when the request moved, and the gateway when it gave up a delivery.
         let is_newer = |letter: &&DeadLetterSummary| {
-            moved_ms.is_some_and(|moved_ms| letter.died_ms.saturating_add(SKEW_MS) >= moved_ms)
+            !is_refused(letter) && moved_ms.is_some_and(|moved_ms| letter.died_ms.saturating_add(SKEW_MS) >= moved_ms)
         };
         let is_current = *status == RequestStatus::Running && (is_at || letters.iter().any(is_newer));
         OwnLetters {

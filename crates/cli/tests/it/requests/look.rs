@@ -100,6 +100,7 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
             {"id":5,"function":"upload","request":"d","call_id":"5","died_ms":9000},
             {"id":4,"function":"upload","request":"e","call_id":"4","died_ms":9000},
             {"id":10,"function":"upload","request":"g","call_id":"10","died_ms":4000},
+            {"id":14,"function":"upload","request":"h","call_id":"14","died_ms":9500,"status":409},
             {"id":11,"function":"upload","request":"h","call_id":"11","died_ms":4000},
             {"id":12,"function":"upload","request":"i","call_id":"12","died_ms":9000},
             {"id":13,"function":"upload.dev","request":"j","call_id":"13","died_ms":9000},
@@ -132,7 +133,8 @@ async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     for (row, [id, says]) in rows.iter().zip([
         // Another branch is given up.
         ["i ", "  given up: dead letter 12; function `four`, being retried: it answered 503"],
-        ["h ", "  dead letter 11; function `three`, being retried: it answered 503"],
+        // Somebody else has sent the same id, and was refused.
+        ["h ", "  dead letter 14 and 1 more; function `three`, being retried: it answered 503"],
         ["d ", "  dead letter 5"],
         ["c ", "  dead letter 6"],
         ["b ", "  given up: dead letter 7; function `two`"],

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use faasflow_admin::DeadLetter;
 use faasflow_core::definition::{SECRET, Secrets, masked_query, masked_text};
+use faasflow_core::envelope::CONTENT_TYPE;
 use faasflow_core::headers::is_credential;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Masks the values of headers with credentials, even where the letter repeats them elsewhere. Which fields of payloads are secret is only
-/// known to flows.
+/// known to flows, so the envelope of a phase is not shown at all.
 pub(super) fn mask(letter: &mut DeadLetter) {
     let known = letter.headers.iter().chain(&letter.answer_headers);
     let known: HeaderMap = known.filter_map(|(name, value)| parsed(name, value)).collect();
@@ -28,6 +29,12 @@ pub(super) fn mask(letter: &mut DeadLetter) {
     for text in [&mut letter.body, &mut letter.summary.reason].into_iter().chain(&mut letter.answer_body) {
         let shown = changed(masked_text(text, &values));
         show(text, shown);
+    }
+    let is_envelope = |(name, value): &(String, String)| {
+        header::CONTENT_TYPE.as_str().eq_ignore_ascii_case(name) && value.trim() == CONTENT_TYPE
+    };
+    if letter.headers.iter().any(is_envelope) {
+        show(&mut letter.body, Some(SECRET.to_owned()));
     }
     let (path, query) = letter.target.split_at(letter.target.find('?').unwrap_or(letter.target.len()));
     let shown = match (masked_text(path, &values), masked_query(query.strip_prefix('?').unwrap_or_default(), &values)) {
@@ -100,5 +107,11 @@ mod tests {
         let whole = plain.clone();
         mask(&mut plain);
         assert_eq!(plain, whole, "there is nothing to mask");
+
+        // The headers of the request are inside, and its payload.
+        let mut envelope = DeadLetter::default();
+        (envelope.headers, envelope.body) = (pairs(&[("content-type", CONTENT_TYPE)]), "t0ken-5678".to_owned());
+        mask(&mut envelope);
+        assert_eq!((envelope.body.as_str(), envelope.masked), (SECRET, true));
     }
 }
