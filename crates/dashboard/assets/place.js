@@ -206,7 +206,7 @@ function told(place, request, call, isGivenUp) {
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
   for (const { generation, status, done_ms: ended, reason, details_left_out: isCut } of place.earlier ?? []) {
     sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);
-    if (isCut) sentences.push("Its deliveries, steps and answer there are not listed, because later generations have so much to tell.");
+    if (isCut) sentences.push("Its deliveries, steps and answer there are not listed, because the answer has reached its limit of details.");
   }
   if (place.chosen !== undefined) sentences.push(`It chose the branch ${place.chosen}.`);
   if (place.members) sentences.push(`It began ${counted(place.members.all, "branch or item", "branches or items")}: ${membersInWords(place.members)}.`);

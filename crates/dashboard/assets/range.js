@@ -12,7 +12,7 @@ const LAST = Date.UTC(9999, 11, 30);
 export const timeOf = (text) => (/^\d+$/.test(text) ? Math.min(Number(text), LAST) : null);
 
 /** What to say if no request can begin in a range. */
-const NONE = "No request can begin between these two times, because the second is not after the first: enter a later second time, or an earlier first one.";
+const NONE = "The second time must be later than the first.";
 
 /** Whether the end of a range is not after its beginning. Durations are left to the flows, which know the time. */
 const isEmptyRange = ({ since, until }) => timeOf(since) !== null && timeOf(until) !== null && Number(since) >= Number(until);

@@ -109,7 +109,7 @@ pub(super) async fn generations(visit: &Visit) -> Result<(), String> {
     for (change, text) in [
         (
             "delete one.step_times, delete one.answer, one.details_left_out = true",
-            "because later generations have so much to tell",
+            "because the answer has reached its limit of details",
         ),
         (
             "delete one.step_times, delete one.answer, delete one.place, delete one.last_began_ms",
