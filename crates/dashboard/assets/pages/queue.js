@@ -87,7 +87,6 @@ function deadLetters(signal, changed) {
   let wanted = parameters().get("function") ?? "";
   let all = [];
   let listed = [];
-  let isActing = false;
   const which = h("select", { "aria-label": "Function", on: { change: () => {
     wanted = which.value;
     setParameters({ function: wanted });
@@ -116,8 +115,16 @@ function deadLetters(signal, changed) {
 
   /** The dead letters that are listed, have been in view, and belong to requests that had ended then. Before they are discarded, the flows are asked again. */
   const endedOnes = () => listed.filter((letter) => ends.hadEnded(letter));
-  /** Asks the flows about the requests of dead letters that may be discarded. */
-  const askAbout = (ids) => ends.askAbout(all.filter((letter) => ids.includes(letter.id)));
+  /** Asks the flows about the requests of dead letters that may be discarded. It may take some time. */
+  async function askAbout(ids) {
+    discard.disabled = discardEnded.disabled = true;
+    try {
+      return await ends.askAbout(all.filter((letter) => ids.includes(letter.id)));
+    } finally {
+      discardEnded.disabled = false;
+      selected();
+    }
+  }
 
   function draw() {
     listed = all.filter((letter) => wanted === "" || letter.function === wanted);
@@ -138,9 +145,6 @@ function deadLetters(signal, changed) {
   }
 
   async function act(what, ids = [...chosen]) {
-    // A flow may take some time to answer.
-    if (isActing) return;
-    isActing = true;
     try {
       const said = await (what === "redrive" ? redriveThese(ids) : what === "discard" ? discardThese(ids) : discardIfEnded(ids));
       if (said === null) return;
@@ -148,8 +152,6 @@ function deadLetters(signal, changed) {
     } catch (error) {
       if (signal.aborted) return;
       put(done, h("p", { class: "bad" }, api.sentence(error)));
-    } finally {
-      isActing = false;
     }
     changed();
   }
