@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { isEnd, look, time } from "./format.js";
-import { isOfFlow, LETTERS, readLetters } from "./letters.js";
+import { inParts, isOfFlow, LETTERS, readLetters } from "./letters.js";
 import { fromInWords, timeOf, untilInWords } from "./range.js";
 
 /** The filters of the list, as they are in the URL. */
@@ -73,27 +73,27 @@ async function page(flow, query, signal, ask) {
   }
 }
 
-/** How many ids a flow is asked about at once. */
+/** How many ids a flow is asked about at once, at most. */
 const IDS = 100;
 
 /**
  * The requests of a flow that have not ended and of which the queue has given up a delivery, each with its dead letters. Whether older
  * dead letters were left out is `isCut`. Of how many requests the flow knows nothing is `unknown`: those that have not begun, because
- * already their first delivery was given up, and those that have expired.
+ * their first delivery was given up, and those that have expired.
  */
 async function givenUp(flow, filters, signal, ask) {
   const letters = await readLetters({ function: flow }, signal);
   const own = letters.filter((letter) => isOfFlow(letter, flow));
   // A flow searches all of its requests or none.
-  const part = filters.search.toLowerCase();
-  const ids = [...new Set(own.map((letter) => letter.request))].filter((id) => id.toLowerCase().includes(part));
-  const { search, ...others } = queryOf(filters);
+  const search = filters.search.toLowerCase();
+  const ids = [...new Set(own.map((letter) => letter.request))].filter((id) => id.toLowerCase().includes(search));
+  const { search: _, ...others } = queryOf(filters);
   const requests = new Map();
   const unknown = new Set(ids);
-  for (let from = 0; from < ids.length; from += IDS) {
+  for (const part of inParts(ids, IDS)) {
     let cursor;
     do {
-      const query = { ...others, ids: ids.slice(from, from + IDS).join(), limit: IDS, ...(cursor ? { cursor } : {}) };
+      const query = { ...others, ids: part.join(), limit: IDS, ...(cursor ? { cursor } : {}) };
       const answer = await page(flow, query, signal, ask);
       for (const request of answer.requests) {
         unknown.delete(request.id);

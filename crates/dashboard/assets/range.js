@@ -12,7 +12,7 @@ const LAST = Date.UTC(9999, 11, 30);
 export const timeOf = (text) => (/^\d+$/.test(text) ? Math.min(Number(text), LAST) : null);
 
 /** What to say if no request can begin in a range. */
-const NONE = "No request can begin between these two times, because the second is not after the first: enter a later second time, or an earlier first one.";
+const NONE = "The second time must be later than the first.";
 
 /** What to say about a year such as 0202, of which more digits may follow. */
 const NO_YEAR = "Enter a year from 1970 to 9999.";

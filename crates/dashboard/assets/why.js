@@ -37,7 +37,7 @@ export function whyNot(request, queue, now = Date.now()) {
     const more = all - Math.min(TOLD, open.length);
     if (more > 0) sentences.push([`${counted(more, "more place")} ${more === 1 ? "is" : "are"} open.`]);
     for (const letter of lettersOfSomePlace(queue?.letters, request).slice(0, TOLD)) {
-      sentences.push(["The queue gave up a delivery of it. It is ", { letter: letter.id, text: "a dead letter" }, "; put it back into the queue to go on there."]);
+      sentences.push(["The queue gave up one of its deliveries, which is now ", { letter: letter.id, text: "a dead letter" }, ". Put it back into the queue to continue."]);
     }
     const isLost = open.length > 0 && now - request.moved_ms > LONG && queue?.isWhole
       && !queue.calls.some((call) => call.function === request.flow || call.function.startsWith(`${request.flow}.`))

@@ -99,7 +99,7 @@ async fn between(visit: &Visit) -> Result<(), String> {
     enter(0, to).await?;
     tab.shows("There are no such requests.").await?;
     enter(1, to).await?;
-    tab.shows("because the second is not after the first: enter a later second time, or an earlier first one.").await?;
+    tab.shows("The second time must be later than the first.").await?;
     tab.shows("The list still shows what was chosen before.").await?;
     visit.seen("requests-between-nothing").await?;
     enter(0, from).await?;
@@ -170,7 +170,8 @@ async fn bounds(visit: &Visit) -> Result<(), String> {
     expect(after == before, || format!("the filter was {before} and is {after}"))?;
     // A range of the URL in which nothing can begin is explained beside its fields.
     visit.go(&format!("/ui/requests?flow=orders&since={later}&until={began}")).await?;
-    let says = "document.querySelector('.between').textContent.includes('the second is not after the first')";
+    let says =
+        "document.querySelector('.between').textContent.includes('The second time must be later than the first.')";
     tab.until("it is explained", says).await
 }
 

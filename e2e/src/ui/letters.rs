@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use http::Method;
 use serde_json::json;
 
+use super::browser::Tab;
 use super::checks::Visit;
 use super::stand::Stand;
 use crate::suite::expect;
@@ -37,6 +38,9 @@ pub(super) async fn given_up(visit: &Visit) -> Result<(), String> {
         .send(Method::DELETE, &discard, &[("content-type", "application/json")], b"{}".to_vec())
         .await?
         .expect(200)?;
+    stand.courier.store(false, Ordering::SeqCst);
+    unnamed(visit).await?;
+    clocks(tab).await?;
     stand.courier.store(true, Ordering::SeqCst);
     begin(stand, "frail", "letter-3").await?;
     stand.until("frail", "letter-3", "success").await?;
@@ -100,9 +104,10 @@ async fn ended(visit: &Visit) -> Result<(), String> {
     tab.click("#dead-letters thead input", "").await?;
     tab.click("#dead-letters button", "Discard…").await?;
     tab.shows("1 of them belongs to a request that has not ended").await?;
+    tab.shows("1 may not have begun: the flow does not know its request.").await?;
     tab.click("dialog button", "Cancel").await?;
     tab.click("#dead-letters thead input", "").await?;
-    tab.click("#dead-letters button", "Discard 1 of ended requests…").await?;
+    tab.click("#dead-letters button", "Discard 1 whose request has ended…").await?;
     tab.shows("Discard 1 dead letter?").await?;
     tab.shows("delivering them again would execute nothing").await?;
     tab.click("dialog button", "Discard").await?;
@@ -122,4 +127,54 @@ async fn ended(visit: &Visit) -> Result<(), String> {
     }
     visit.go("/ui/requests?given_up=true").await?;
     tab.shows("There are no such requests.").await
+}
+
+/// The call of a flow whose request has no name and has not begun: only the flow knows which of its fields are secret, so it is folded,
+/// and the page says that the request is lost without it.
+async fn unnamed(visit: &Visit) -> Result<(), String> {
+    let (tab, stand) = (&visit.tab, &visit.stand);
+    let headers = [("x-call-id", "letter-4"), ("x-faasflow-request-id", "not an id")];
+    stand.post("/async-function/frail", &headers, b"word-of-4").await?.expect(202)?;
+    until_dead(stand, "frail", "letter-4").await?;
+    visit.go("/ui/queue").await?;
+    tab.click("#dead-letters tbody a", "").await?;
+    tab.shows("The flow does not know its request: it has not begun").await?;
+    let shown = tab.eval("document.querySelector('main').textContent").await?;
+    let is_folded = shown.as_str().is_some_and(|text| {
+        text.contains("with all secrets") && !text.contains("word-of-4") && !text.contains("It belongs to")
+    });
+    expect(is_folded, || format!("the page says {shown}"))?;
+    tab.click("summary", "with all secrets").await?;
+    tab.shows("word-of-4").await?;
+    tab.click("button", "Discard…").await?;
+    tab.shows("1 may not have begun: the flow does not know its request.").await?;
+    tab.click("dialog button", "Discard").await?;
+    tab.shows("There are none.").await
+}
+
+/// The clocks of a flow and of the gateway differ, or a request has another open place: the modules are given such requests.
+async fn clocks(tab: &Tab) -> Result<(), String> {
+    let script = "import(`${location.origin}/ui/assets/letters.js`).then(({ inParts, isGivenUp, isPlaceGivenUp, letterOf }) => { \
+         const letter = { id: 1, call_id: 'a', died_ms: 10000 }; const at = { call_id: 'b', more: 0 }; \
+         const of = (more) => ({ status: 'running', letters: [letter], at, moved_ms: 11000, ...more }); \
+         const place = (ms) => letterOf({ call_id: 'a', given_up: [{ given_up_ms: ms }] }, [letter], { places: [] })?.id ?? null; \
+         return [isGivenUp(of({})), isGivenUp(of({ moved_ms: 60000 })), isGivenUp(of({ moved_ms: 60000, at: { ...at, call_id: 'a' } })), \
+         [{ more: 1 }, { members: 3 }, { partial: true }].map((more) => isGivenUp(of({ at: { ...at, ...more } }))), \
+         ['a', 'b'].map((call_id) => [isPlaceGivenUp, isGivenUp].map((is) => is(of({ at: { call_id, more: 1 } })))), \
+         place(11000), place(60000), inParts(['1', '2', '3'], 2), \
+         inParts(Array(100).fill(':'.repeat(128)), 50).map((part) => part.length)]; })";
+    let told = tab.eval(script).await?;
+    let parts = [10; 10];
+    let wanted = json!([
+        true,
+        false,
+        true,
+        [false, false, false],
+        [[true, false], [false, false]],
+        1,
+        null,
+        [["1", "2"], ["3"]],
+        parts
+    ]);
+    expect(told == wanted, || format!("{told}, and not {wanted}"))
 }

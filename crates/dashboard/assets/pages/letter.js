@@ -4,11 +4,14 @@ import * as api from "../api.js";
 import { h, put } from "../dom.js";
 import { bytes, counted, duration, exact, isEnd } from "../format.js";
 import { folded } from "../heads.js";
+import { hasName, losses } from "../letters.js";
 import { answerChip, button, confirm, link, loading, requestPage, section } from "../parts.js";
 import { given, payload } from "../payload.js";
 
 /** The content type of an envelope. */
 const ENVELOPE = "application/vnd.faasflow.envelope";
+/** The code with which a flow says that it does not know a request. */
+const UNKNOWN = "FF0416";
 
 export function page(main, { words: [id], signal, go }) {
   const inside = h("div", {}, loading());
@@ -21,10 +24,12 @@ export function page(main, { words: [id], signal, go }) {
 
 function content(letter, go, signal) {
   const done = h("div", { "aria-live": "polite" });
+  /** The status of the request that it belongs to, if there is one, as `losses` takes it. */
+  let statuses = letter.callback ? [] : [undefined];
   const header = (list, name) => list.find(([key]) => key.toLowerCase() === name)?.[1];
   const act = async (isRedrive) => {
     const title = isRedrive ? "Redrive this dead letter?" : "Discard this dead letter?";
-    const text = isRedrive ? "It goes back into the queue, with a full set of attempts." : "It is removed for good.";
+    const text = isRedrive ? "It goes back into the queue, with a full set of attempts." : ["It is removed for good.", ...losses(statuses)];
     if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive)) return;
     try {
       if (isRedrive) await api.post("/system/queue/redrive", { ids: [letter.id] });
@@ -35,36 +40,55 @@ function content(letter, go, signal) {
     }
   };
   const named = header(letter.headers, "x-faasflow-request-id");
-  // Without a name, a flow takes the call id. Other functions have no requests.
-  const request = named ?? letter.request;
-  const type = typeOf(letter.headers);
-  const isEnvelope = type === ENVELOPE;
-  // Only a flow knows which fields are secret.
-  const isOfFlow = named || isEnvelope;
-  const isAsked = request && !letter.callback;
-  const plain = () => [sent(letter), letter.masked ? whole(letter.id, signal) : null];
-  const body = h("div", {}, isOfFlow ? whole(letter.id, signal) : isAsked ? loading() : plain());
+  // A flow takes the call id if the header is missing or is no id. Other functions have no requests.
+  const request = letter.request ?? named;
+  const isEnvelope = typeOf(letter.headers) === ENVELOPE;
+  // Only a flow knows which fields are secret, so what was sent is folded unless it is known that no flow is concerned.
+  const fold = whole(letter.id, signal);
+  const body = h("div", {}, fold);
   const input = h("div", {});
-  const origin = named ? h("p", {}, "It belongs to the request ", h("span", { class: "id" }, request), ".") : h("p", {});
-  if (isAsked) {
-    // Only the page of a flow that knows the request can show it.
-    const path = api.requestPath(letter.function, request);
-    api.get(path, signal).then((of) => {
-      if (!isOfFlow) put(body, whole(letter.id, signal));
-      put(origin, "It belongs to the request ", h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
-        isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : "");
-      const place = of.places.find((place) => place.call_id === letter.call_id) ?? (isEnvelope ? undefined : of.places[0]);
-      if (!place) return;
-      const shown = h("div", {}, loading());
-      put(input, h("h3", {}, "Input of the place"), shown);
-      payload(`${path}/input?place=${encodeURIComponent(place.place)}`, signal).then((body) => put(shown, body), (error) => {
-        if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, api.sentence(error)));
-      });
-    }, (error) => {
-      if (!isOfFlow && error.name !== "AbortError") put(body, plain());
-      if (api.isAway(error) && error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.told(error)));
-    });
+  const origin = h("p", {}, named && named === request ? ["It belongs to the request ", h("span", { class: "id" }, request), "."] : null);
+
+  async function look() {
+    const isFlow = isEnvelope || await isOfFlow(letter, signal);
+    if (isFlow) {
+      if (request && !letter.callback) await showRequest();
+      return;
+    }
+    statuses = [];
+    if (!named) put(body, sent(letter), letter.masked ? fold : null);
   }
+
+  /** Shows what the flow says about the request. Only it can show the input of the place. */
+  async function showRequest() {
+    const path = api.requestPath(letter.function, request);
+    let of;
+    try {
+      of = await api.get(path, signal);
+    } catch (error) {
+      if (error.status === 410) statuses = [];
+      if (error.code !== UNKNOWN) throw error;
+      statuses = [null];
+      put(input, h("p", { class: "quiet" }, "The flow does not know its request: it has not begun, or is no longer remembered."));
+      return;
+    }
+    statuses = [of.status];
+    put(origin, "It belongs to the request ", h("span", { class: "id" }, link(requestPage(letter.function, request), request)), ".",
+      isEnd(of.status) ? " The request has ended, so delivering this again executes nothing: redrive the request instead." : "");
+    const place = of.places.find((place) => place.call_id === letter.call_id) ?? (isEnvelope ? undefined : of.places[0]);
+    if (!place) return;
+    const shown = h("div", {}, loading());
+    put(input, h("h3", {}, "Input of the place"), shown);
+    try {
+      put(shown, await payload(`${path}/input?place=${encodeURIComponent(place.place)}`, signal));
+    } catch (error) {
+      if (error.name !== "AbortError") put(shown, h("p", { class: "quiet" }, api.sentence(error)));
+    }
+  }
+
+  look().catch((error) => {
+    if (error.name !== "AbortError") put(input, h("p", { class: "quiet" }, api.sentence(error)));
+  });
   return [
     h("div", { class: "status-line" }, answerChip(letter.status),
       h("p", { class: "words" }, `${letter.callback ? "A callback of" : "A call to"} ${letter.function} was given up at ${exact(letter.died_ms)}, after `
@@ -77,6 +101,13 @@ function content(letter, go, signal) {
     section("What was sent", h("p", { class: "quiet" }, `${bytes(letter.bytes)}${letter.target ? ` to ${letter.target}` : ""}. Bytes that are not text are replaced.`),
       input, body),
   ];
+}
+
+/** Whether it is for a flow, or for a function that is no longer there, which may have been one. */
+async function isOfFlow(letter, signal) {
+  const [flows, functions] = await Promise.all([api.getOnce("/system/flows", signal), api.getOnce("/system/functions", signal)]);
+  const isThere = functions.some(({ name }) => hasName(letter.function, name));
+  return !isThere || flows.some((flow) => hasName(letter.function, flow));
 }
 
 const typeOf = (headers) => headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];

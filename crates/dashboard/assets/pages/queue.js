@@ -4,7 +4,8 @@ import * as api from "../api.js";
 import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { endings } from "../endings.js";
 import { hear } from "../events.js";
-import { bytes, counted, duration, isEnd, look as looks } from "../format.js";
+import { bytes, count, counted, duration, isEnd, look as looks } from "../format.js";
+import { losses } from "../letters.js";
 import { live, repeat } from "../live.js";
 import { button, confirm, link, loading, parameters, requestPage, section, setParameters, table, updateWhen, when } from "../parts.js";
 import { bringNumbers } from "./overview.js";
@@ -13,6 +14,8 @@ const MOST_CALLS = 200;
 const MOST_LETTERS = 1000;
 /** What is said before dead letters are discarded that can do nothing any more. */
 const DISCARD_ENDED = "They are removed for good. Their requests have ended, so delivering them again would execute nothing. Only dead letters that you have seen are among them.";
+/** Why some are not discarded although their requests had ended when the page last asked. */
+const NOT_ENDED = "Their requests were redriven since, or their flows do not answer now.";
 
 export function page(main, { signal }) {
   const numbers = h("dl", { class: "numbers" });
@@ -69,7 +72,7 @@ function makeCall({ call_id, function: name, callback }) {
   return row;
 }
 
-const isGoingOn = (status) => typeof status === "string" && !isEnd(status);
+const others = (left) => (left > 0 ? [`${counted(left, "other")} ${left === 1 ? "is" : "are"} left. ${NOT_ENDED}`] : []);
 
 /** Why a call is still in the queue. */
 function stateOf(call) {
@@ -100,7 +103,7 @@ function deadLetters(signal, changed) {
   const rate = h("input", { type: "number", min: "1", max: "10000", placeholder: "all at once" });
   const redrive = button("Redrive…", () => act("redrive"), { disabled: true });
   const discard = button("Discard…", () => act("discard"), { disabled: true });
-  const discardEnded = button("", () => act("discard", endedOnes().map((letter) => letter.id), DISCARD_ENDED), { hidden: true });
+  const discardEnded = button("", () => act("discardEnded", endedOnes().map((letter) => letter.id)), { hidden: true });
   const chosenNote = h("span", { class: "quiet" });
   const done = h("div", { "aria-live": "polite" });
   const [element, rows] = table([{ node: every, class: "select" }, "Given up", "To", "Why", { name: "Attempts", class: "number" }], "Dead letters");
@@ -110,8 +113,18 @@ function deadLetters(signal, changed) {
   own.id = "dead-letters";
   const ends = endings(signal, () => draw());
 
-  /** The dead letters that are listed, have been in view, and belong to requests that have ended. */
-  const endedOnes = () => listed.filter((letter) => isEnd(ends.statusOf(letter)));
+  /** The dead letters that are listed, have been in view, and belong to requests that had ended then. Before they are discarded, the flows are asked again. */
+  const endedOnes = () => listed.filter((letter) => ends.hadEnded(letter));
+  /** Asks the flows about the requests of dead letters that may be discarded. It may take some time. */
+  async function askAbout(ids) {
+    discard.disabled = discardEnded.disabled = true;
+    try {
+      return await ends.askAbout(all.filter((letter) => ids.includes(letter.id)));
+    } finally {
+      discardEnded.disabled = false;
+      selected();
+    }
+  }
 
   function draw() {
     listed = all.filter((letter) => wanted === "" || letter.function === wanted);
@@ -120,7 +133,7 @@ function deadLetters(signal, changed) {
     keyed(rows, listed, (letter) => letter.id, (letter) => makeLetter(letter, chosen, selected, ends), (row, letter) => row.bring(letter));
     const ended = endedOnes().length;
     discardEnded.hidden = ended === 0;
-    setText(discardEnded, `Discard ${ended} of ended requests…`);
+    setText(discardEnded, `Discard ${count(ended)} whose ${ended === 1 ? "request has" : "requests have"} ended…`);
     selected();
   }
 
@@ -131,25 +144,56 @@ function deadLetters(signal, changed) {
     every.indeterminate = chosen.size > 0 && !every.checked;
   }
 
-  async function act(what, ids = [...chosen], why = "They are removed for good.") {
-    const isRedrive = what === "redrive";
-    const title = `${isRedrive ? "Redrive" : "Discard"} ${counted(ids.length, "dead letter")}?`;
-    const still = isRedrive ? 0 : all.filter((letter) => ids.includes(letter.id) && isGoingOn(ends.statusOf(letter))).length;
-    const text = isRedrive ? "They go back into the queue, with a full set of attempts."
-      : [why, still > 0 ? `${still} of them ${still === 1 ? "belongs to a request that has" : "belong to requests that have"} not ended. A request without its dead letter goes on only if it is recovered.` : null].filter(Boolean);
-    const more = isRedrive && ids.length > 1 ? h("label", {}, h("span", {}, "How many become due each second"), rate) : null;
-    if (!await confirm(title, text, isRedrive ? "Redrive" : "Discard", !isRedrive, more)) return;
+  async function act(what, ids = [...chosen]) {
     try {
-      const perSecond = Number(rate.value) > 0 && ids.length > 1 ? { per_second: Number(rate.value) } : {};
-      const answer = isRedrive ? await api.post("/system/queue/redrive", { ids, ...perSecond })
-        : await api.remove("/system/queue/dead-letters", { ids });
-      const number = answer.redriven ?? answer.discarded;
-      put(done, h("p", {}, `${counted(number, "dead letter")} ${isRedrive ? "put back into the queue" : "discarded"}.`));
-      for (const id of ids) chosen.delete(id);
+      const said = await (what === "redrive" ? redriveThese(ids) : what === "discard" ? discardThese(ids) : discardIfEnded(ids));
+      if (said === null) return;
+      put(done, said.map((sentence) => h("p", {}, sentence)));
     } catch (error) {
+      if (signal.aborted) return;
       put(done, h("p", { class: "bad" }, api.sentence(error)));
     }
     changed();
+  }
+
+  /** Each of these asks whether it is meant, and returns what was done, in sentences; `null` if it is not meant. */
+  async function redriveThese(ids) {
+    const more = ids.length > 1 ? h("label", {}, h("span", {}, "How many become due each second"), rate) : null;
+    const isMeant = await confirm(`Redrive ${counted(ids.length, "dead letter")}?`, "They go back into the queue, with a full set of attempts.", "Redrive", false, more);
+    if (!isMeant) return null;
+    const perSecond = Number(rate.value) > 0 && ids.length > 1 ? { per_second: Number(rate.value) } : {};
+    const { redriven } = await api.post("/system/queue/redrive", { ids, ...perSecond });
+    for (const id of ids) chosen.delete(id);
+    return [`${counted(redriven, "dead letter")} put back into the queue.`];
+  }
+
+  async function discardThese(ids) {
+    const text = ["They are removed for good.", ...losses([...(await askAbout(ids)).values()])];
+    if (signal.aborted || !await confirm(`Discard ${counted(ids.length, "dead letter")}?`, text, "Discard", true)) return null;
+    return [await remove(ids)];
+  }
+
+  async function discardIfEnded(ids) {
+    const ended = await thatHaveEnded(ids);
+    if (signal.aborted) return null;
+    if (ended.length === 0) return ["None was discarded.", NOT_ENDED];
+    const text = [DISCARD_ENDED, ...others(ids.length - ended.length)];
+    if (!await confirm(`Discard ${counted(ended.length, "dead letter")}?`, text, "Discard", true)) return null;
+    // Somebody may have redriven a request while the question was open.
+    const still = await thatHaveEnded(ended);
+    if (still.length === 0) return ["None was discarded.", NOT_ENDED];
+    return [await remove(still), ...others(ended.length - still.length)];
+  }
+
+  async function thatHaveEnded(ids) {
+    const statuses = await askAbout(ids);
+    return ids.filter((id) => isEnd(statuses.get(id)));
+  }
+
+  async function remove(ids) {
+    const { discarded } = await api.remove("/system/queue/dead-letters", { ids });
+    for (const id of ids) chosen.delete(id);
+    return `${counted(discarded, "dead letter")} discarded.`;
   }
 
   function bring(letters, number) {

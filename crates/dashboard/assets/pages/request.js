@@ -9,7 +9,7 @@ import { h, isSeen, keyed, put, putButtons, putIfNew, setText } from "../dom.js"
 import { isAbout, isConnected } from "../events.js";
 import { counted, duration, exact, isEnd, isOpen, steps } from "../format.js";
 import { headOf, requestHead, SECRET, sendable } from "../heads.js";
-import { letterOf, linkToLetters, readLetters } from "../letters.js";
+import { isOfFlow, letterOf, linkToLetters, readLetters } from "../letters.js";
 import { live, repeat, say } from "../live.js";
 import { areInSameMember, isInMemberOf } from "../members.js";
 import { button, chip, confirm, copyable, flowPage, link, loading, logView, parameters, section, setParameters, updateChip } from "../parts.js";
@@ -110,7 +110,9 @@ export function page(main, { words: [flow, id], signal, go }) {
       if (![404, 410].includes(error.status)) throw error;
       rest.hidden = true;
       const unread = (why) => { if (api.isAway(why) || why.name === "AbortError") throw why; return []; };
-      const letters = await readLetters({ function: flow, request: id }, signal).catch(unread);
+      // A request that has expired has begun. A callback has its id too, but is no delivery of it.
+      const read = error.status === 410 ? [] : await readLetters({ function: flow, request: id }, signal).catch(unread);
+      const letters = read.filter((letter) => isOfFlow(letter, flow));
       setText(words, error.message);
       unbegun.hidden = letters.length === 0;
       putIfNew(unbegun, letters.map((letter) => letter.id), () => (letters.length === 0 ? null : [

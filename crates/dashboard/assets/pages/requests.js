@@ -6,7 +6,7 @@ import { h, keyed, put, putIfNew, setText } from "../dom.js";
 import { isAbout } from "../events.js";
 import { FILTERS, find, IDLE, looksAtEach, refusalInWords } from "../find.js";
 import { counted, duration, isEnd, nameOf } from "../format.js";
-import { addLetters, isGivenUp, LETTERS, linkToLetters } from "../letters.js";
+import { addLetters, isGivenUp, isPlaceGivenUp, LETTERS, linkToLetters } from "../letters.js";
 import { live } from "../live.js";
 import { inWords } from "../place.js";
 import { button, chip, flowPage, keep, kept, link, loading, parameters, requestPage, setParameters, table, updateChip, updateWhen, when } from "../parts.js";
@@ -33,7 +33,7 @@ function whereIs(item) {
   const where = [];
   if (reason) where.push(inWords(reason));
   if (at && !(reason && at.status === "waiting")) {
-    const why = at.status === "retrying" && at.reason ? `: ${isGivenUp(item) ? "given up" : "being retried"}, because ${at.reason.text}` : "";
+    const why = at.status === "retrying" && at.reason ? `: ${isPlaceGivenUp(item) ? "given up" : "being retried"}, because ${at.reason.text}` : "";
     const members = at.members !== undefined ? `${counted(at.members, "branch or item", "branches or items")} after ` : "";
     const more = at.more > 0 ? ` (and ${at.partial ? "at least " : ""}${counted(at.more, "more place")})` : "";
     where.push(`${members}${nameOf({ ...at, phase: at.place.match(/(\d+)(@\d+)?$/)?.[1] })}${why}${more}`);
@@ -263,12 +263,13 @@ export function page(main, { signal }) {
     const asked = JSON.stringify(filters);
     const found = await find(filters.flow ? [filters.flow] : flows, filters, { limit: shown, depth: looksAtEach(filters) ? depth : 1 }, signal);
     if (asked !== JSON.stringify(filters)) return;
-    await addLetters(found.requests.slice(0, shown), filters.flow, signal);
+    // Beyond the oldest that is listed of a flow with more, other flows could be missing some in between.
+    const listable = found.isMore ? found.requests.slice(0, shown) : found.requests;
+    await addLetters(listable, filters.flow, signal);
     if (asked !== JSON.stringify(filters)) return;
     first.remove();
-    // Beyond the oldest that is listed of a flow with more, other flows could be missing some in between.
     isMore = found.isMore;
-    items = isMore ? found.requests.slice(0, shown) : found.requests;
+    items = listable;
     draw();
     element.hidden = listed.length === 0;
     const isLooking = looksAtEach(filters) && !filters.given_up;
@@ -283,7 +284,7 @@ export function page(main, { signal }) {
       filters.given_up ? [
         listed.length > 0 ? ["These go on when their ", toLetters(filters.flow, "dead letters"), " are put back into the queue. "] : "",
         found.unknown > 0 ? [`${counted(found.unknown, "other request")} with `, toLetters(filters.flow, "dead letters"),
-          ` ${found.unknown === 1 ? "has" : "have"} not begun, because already the first delivery was given up, or ${found.unknown === 1 ? "is" : "are"} no longer remembered. `] : "",
+          ` ${found.unknown === 1 ? "has" : "have"} not begun, because ${found.unknown === 1 ? "its" : "their"} first delivery was given up, or ${found.unknown === 1 ? "is" : "are"} no longer remembered. `] : "",
         found.isCut ? `Of each flow, the newest ${LETTERS} dead letters were looked at. ` : "",
         filters.search ? "Among these requests, only ids are searched. " : "",
       ] : filters.search ? "Ids, search keys, labels and whole call ids of places are searched; payloads, headers, reasons and logs are not, nor are call ids of functions. " : "",
