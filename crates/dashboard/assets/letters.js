@@ -73,8 +73,11 @@ export async function addLetters(requests, flow, signal) {
   for (const item of open) item.letters = letters.filter((letter) => letter.request === item.id && isOfFlow(letter, item.flow));
 }
 
+/** Whether a flow has refused a call, for example because another request had its id. That says nothing about the request. */
+const isRefused = ({ status }) => status >= 400 && status < 500;
+
 /** Whether nothing was recorded about a request since a delivery of it was given up. When somebody resumes it, it is queued again. */
-const isSince = (letter, moved) => letter.died_ms + SKEW >= (moved ?? Infinity);
+const isSince = (letter, moved) => !isRefused(letter) && letter.died_ms + SKEW >= (moved ?? Infinity);
 
 /** Whether a place is the only one of a request of a list at which it can go on. */
 const isAlone = (at) => !(at?.more > 0 || at?.members > 0 || at?.partial);
