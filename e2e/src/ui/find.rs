@@ -162,7 +162,7 @@ async fn bounds(visit: &Visit) -> Result<(), String> {
     );
     tab.until("the duration stays", &is_there).await?;
     tab.shows("orders: no time is between `since` and `until`").await?;
-    // Whoever types 2026 has typed 0202 before.
+    // A reader who types 2026 has typed 0202 before.
     let before = tab.eval("location.search").await?;
     tab.eval(&enter.replace("2001-", "0202-")).await?;
     tab.shows("Enter a year from 1970 to 9999.").await?;
