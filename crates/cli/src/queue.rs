@@ -113,7 +113,7 @@ async fn dead_letters(client: &Client, limit: usize) -> Result<(), Failure> {
         "{}",
         match is_empty {
             true => {
-                "There are no dead letters. (A flow that fails in a later phase leaves none: see `faasflow logs REQUEST-ID`.)"
+                "There are no dead letters. (A request that fails leaves none: `faasflow requests --status failure` lists those that are remembered.)"
             }
             false =>
                 "Show one in full with `faasflow queue dead-letters ID`; deliver it again with `faasflow queue redrive ID`.",

@@ -114,8 +114,8 @@ export const linkToLetters = ([letter, ...others]) => [link(`/ui/queue/dead-lett
 export function letterOf(place, letters, request) {
   const tried = place.given_up?.at(-1)?.given_up_ms;
   const exact = letters?.find((letter) => letter.call_id !== "" && letter.call_id === place.call_id && !letter.callback);
-  // It was delivered again since, because somebody has resumed or recovered the request.
-  if (exact) return tried > exact.died_ms + SKEW ? undefined : exact;
+  // Otherwise it was delivered again since, because somebody has resumed or recovered the request.
+  if (exact && !(tried > exact.died_ms + SKEW)) return exact;
   return isOnlyOpen(place, request) ? unplaced(letters, request)[0] : undefined;
 }
 

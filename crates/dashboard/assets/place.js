@@ -97,8 +97,9 @@ export function insideOf(place, path, signal, shown) {
 
   const input = () => side("Input", "input");
   const outcome = (of) => {
-    if (of.answer) return answerOf(of.place, of.answer.status);
-    if (of.status === "replied") return side("What the failure handler replied", "output");
+    const replied = of.status === "replied" ? [side("What the failure handler replied", "output")] : [];
+    if (of.answer) return [...replied, answerOf(of.place, of.answer.status)];
+    if (replied.length > 0) return replied;
     if (of.status === "failed") return empty("Output", "It has failed, so it has no output.");
     if (of.output === undefined) return empty("Output", of.status === "stopped" ? "It did not end, so it has no output." : "It has not ended.");
     if (of.members && of.output.bytes === 0) return empty("Output", "It was split into items. Each item is the input of a place of its own.");
@@ -122,7 +123,7 @@ function placeLog(place, element, signal) {
     if (leftOut === null) return h("p", { class: "quiet" }, "This gateway cannot tell which lines belong to a place. The log of the request is below.");
     return [
       h("p", { class: "quiet" }, leftOut > 0 ? `The last ${count(lines.length)} of ${counted(lines.length + leftOut, "line")} are shown. ` : "",
-        "Lines of the flow say to which place they belong. A line of a function counts if only the call from here was in progress in it."),
+        "Lines of the flow say to which place they belong. A line of a function is shown if it executed only the call from this place at that time."),
       view,
     ];
   };
@@ -205,7 +206,7 @@ function told(place, request, call, isGivenUp) {
   if (place.status === "retrying") sentences.push(`Its last delivery was given up. The queue ${isGivenUp ? "has given it up too; it is a dead letter" : "delivers it again"}.`);
   if (place.status === "running" && !call && place.attempts === 0) sentences.push("It is in progress, or waits in the queue.");
   for (const { generation, status, done_ms: ended, reason, details_left_out: isCut } of place.earlier ?? []) {
-    sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);
+    sentences.push(`${generation === 0 ? "Before the request was redriven" : `In generation ${generation}`}, it ${status === "stopped" ? "did not end" : status === "failed" ? "failed" : `ended as ${status}`}${ended !== undefined ? ` at ${exact(ended)}` : ""}${reason ? `: ${reason.text}` : ""}.`);
     if (isCut) sentences.push("Its deliveries, steps and answer there are not listed, because the answer has reached its limit of details.");
   }
   if (place.chosen !== undefined) sentences.push(`It chose the branch ${place.chosen}.`);

@@ -71,7 +71,7 @@ function about(place, request, queue, now) {
       { letter: letter.id, text: "a dead letter" }, "; put it back into the queue to go on."];
   }
   if (place.status === "retrying" && place.call_id !== undefined && queue?.isWhole) {
-    return [`The last delivery of ${name} was given up${why}, and the queue of this gateway has it no more.`];
+    return [`The last delivery of ${name} was given up${why}, and the queue of this gateway no longer has it.`];
   }
   if (place.status === "retrying") return [`${name} will be delivered again. The last delivery was given up${why}.`];
   return [`${name} is in progress, or waits in the queue.`];

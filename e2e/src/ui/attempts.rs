@@ -115,6 +115,10 @@ pub(super) async fn generations(visit: &Visit) -> Result<(), String> {
             "delete one.step_times, delete one.answer, delete one.place, delete one.last_began_ms",
             "failed in generation 0: it answered 500",
         ),
+        (
+            "told.generation = 7, delete one.step_times, delete one.answer",
+            "It was redriven 7 times. Of what it did before, the last 5 generations are shown.",
+        ),
     ] {
         visit.go("/ui/").await?;
         let less = format!(

@@ -130,7 +130,7 @@ pub(super) async fn other_times(visit: &Visit) -> Result<(), String> {
     // This request has failed once, and was redriven.
     visit.go("/ui/flows/orders/requests/order-1").await?;
     tab.click(".timeline summary", "2 generations").await?;
-    tab.shows("Before the request was redriven, it ended as failed").await?;
+    tab.shows("Before the request was redriven, it failed").await?;
     let twice = tab
         .eval("[...document.querySelectorAll('.timeline .what')].filter((one) => one.textContent.includes('ship')).length")
         .await?;

@@ -25,6 +25,8 @@ const TYPED = 20_000;
 const LINES = 300;
 /** How many calls of the queue are looked at to find those of the request. */
 const CALLS = 500;
+/** Of how many earlier generations flows tell what became of places. */
+const EARLIER = 5;
 /** The queue is asked less often than the request, in milliseconds. */
 const QUEUE_EVERY = 2000;
 /** How long after the end lines may still come, and when they are looked for, in milliseconds. */
@@ -384,7 +386,8 @@ const phaseName = (request, phase) => {
 /** What has become of a request, in a sentence. */
 function inWords(request) {
   const began = `began at ${exact(request.started_ms)}`;
-  const again = request.generation > 0 ? ` It was redriven ${request.generation === 1 ? "once" : counted(request.generation, "time")}.` : "";
+  const before = request.generation > EARLIER ? ` Of what it did before, the last ${EARLIER} generations are shown.` : "";
+  const again = request.generation > 0 ? ` It was redriven ${request.generation === 1 ? "once" : counted(request.generation, "time")}.${before}` : "";
   const took = duration((request.ended_ms ?? Date.now()) - request.started_ms);
   switch (request.status) {
     case "running": return `It has been in progress for ${took}; it ${began}.${again}`;
