@@ -92,13 +92,6 @@ pub struct Selection {
     pub function: Option<String>,
 }
 
-impl Selection {
-    /// Whether a letter belongs to the selected function, which may be named with or without its namespace.
-    pub(crate) fn is_of(&self, letter: &Letter) -> bool {
-        self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(letter.call.function()))
-    }
-}
-
 /// Says which dead letters are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterFilter {
@@ -109,12 +102,14 @@ pub struct LetterFilter {
 }
 
 impl LetterFilter {
-    pub(crate) fn is_for(&self, letter: &DeadLetterSummary) -> bool {
-        self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(&letter.function))
-            && (self.request.is_none() || self.request == letter.request)
+    /// Whether a dead letter for this function and request is listed.
+    pub(crate) fn includes(&self, function: &str, request: Option<&str>) -> bool {
+        self.function.as_ref().is_none_or(|wanted| bare_name(wanted) == bare_name(function))
+            && (self.request.is_none() || self.request.as_deref() == request)
     }
 }
 
+/// The [`request`](DeadLetterSummary::request) of a call.
 pub(crate) fn request(call: &Call) -> Option<RequestId> {
     let named = call.headers.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(RequestId::parse);
     named.or_else(|| RequestId::parse(&call.call_id))

@@ -91,8 +91,8 @@ impl Queue {
         self.find_dead_letters(&LetterFilter::default(), limit).await
     }
 
-    /// The newest `limit` of the dead letters that are asked for, newest first. Those that were never read are read
-    /// until there are as many; of the others, only what is asked for.
+    /// The newest `limit` of the dead letters that a filter includes, newest first. A letter that was read before, and that the filter
+    /// does not include, is not read again.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Queue {
                 break;
             }
             let letter = self.read_letter(id).await?.map(|letter| letter::summary(id, &letter));
-            letters.extend(letter.filter(|letter| filter.is_for(letter)));
+            letters.extend(letter.filter(|letter| filter.includes(&letter.function, letter.request.as_deref())));
         }
         Ok(letters)
     }
@@ -160,7 +160,7 @@ impl Queue {
         }
         let mut of_function = Vec::new();
         for id in selected {
-            if self.read_letter(id).await?.is_some_and(|letter| which.is_of(&letter)) {
+            if self.read_letter(id).await?.is_some_and(|letter| filter.includes(letter.call.function(), None)) {
                 of_function.push(id);
             }
         }
@@ -175,7 +175,7 @@ impl Queue {
         Ok(ids)
     }
 
-    /// Reads a dead letter, and notes for whom it is.
+    /// Reads a dead letter, and notes what it is for.
     async fn read_letter(&self, id: u64) -> Result<Option<Letter>, QueueError> {
         let letter = self.store.letter(id).await?;
         if let Some(letter) = &letter {

@@ -1,4 +1,4 @@
-//! For which functions and requests the dead letters are, so that a search does not read all of them again.
+//! The functions and requests that dead letters are for, so that a search does not read all of them again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::letter::{self, Letter, LetterFilter};
 #[derive(Debug, Default)]
 pub(crate) struct Addressees(Mutex<HashMap<u64, Addressee>>);
 
-/// For which function and request a letter is.
+/// The function and the request that a letter is for.
 #[derive(Debug)]
 pub(super) struct Addressee {
     pub(super) function: Box<str>,
@@ -29,19 +29,16 @@ impl Addressees {
         self.known().retain(|id, _| there.contains(id));
     }
 
-    /// Notes for whom a letter is.
+    /// Notes what a letter is for.
     pub(super) fn note(&self, id: u64, letter: &Letter) {
         let function = bare_name(letter.call.function()).into();
         let request = letter::request(&letter.call).map(|request| request.as_str().into());
         self.known().insert(id, Addressee { function, request });
     }
 
-    /// Whether a letter is known to be for another function or request than those that are looked for.
+    /// Whether a letter is known, and the filter does not include it.
     pub(super) fn exclude(&self, id: u64, filter: &LetterFilter) -> bool {
-        let is_for = |known: &Addressee| {
-            filter.function.as_ref().is_none_or(|function| bare_name(function) == &*known.function)
-                && (filter.request.is_none() || filter.request.as_deref() == known.request.as_deref())
-        };
-        self.known().get(&id).is_some_and(|known| !is_for(known))
+        let includes = |known: &Addressee| filter.includes(&known.function, known.request.as_deref());
+        self.known().get(&id).is_some_and(|known| !includes(known))
     }
 }
