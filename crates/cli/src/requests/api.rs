@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use faasflow_admin::{FlowRequest, FunctionStatus, RequestProblem, paths};
+use faasflow_admin::{FlowRequest, FunctionStatus, RequestList, RequestProblem, paths};
 use faasflow_core::code::{self, Code};
 use faasflow_core::counted;
 use faasflow_core::headers::{SIGNATURE, SIGNED_AT};
@@ -114,6 +114,22 @@ impl<'a> FlowApi<'a> {
         }
         let (path, headers) = self.address(&method, flow, target, headers, b"");
         self.client.send(method, &path, headers, Bytes::new()).await
+    }
+
+    /// A page of the requests of a flow. `None` if it does not remember them, unless that is a failure because the command line names it.
+    pub(super) async fn page(
+        &self,
+        flow: &str,
+        mut query: form_urlencoded::Serializer<'static, String>,
+        cursor: Option<&str>,
+        is_named: bool,
+    ) -> Result<Option<RequestList>, Failure> {
+        query.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+        let answer = self.send(Method::GET, flow, &format!("/requests?{}", query.finish()), None).await?;
+        if answer.status == StatusCode::NOT_IMPLEMENTED && !is_named {
+            return Ok(None);
+        }
+        self.read(&answer, flow, "list its requests").map(Some)
     }
 
     /// Sends a request with these headers and this body, without reading the body of the answer.

@@ -1,7 +1,7 @@
 //! Requests of which the queue has given up a delivery. The dead letters of the queue say which ones these are; flows do not know it.
 
 use bytes::Bytes;
-use faasflow_admin::{DeadLetterSummary, RequestList, RequestStatus, RequestSummary, paths};
+use faasflow_admin::{DeadLetterSummary, RequestStatus, RequestSummary, paths};
 use faasflow_core::{code, counted};
 use faasflow_gateway::queue::bare_name;
 use http::{HeaderMap, Method, StatusCode};
@@ -75,7 +75,7 @@ impl Letters {
     }
 }
 
-/// Whether a dead letter is for this flow. Both may be named with or without the default namespace.
+/// Whether a dead letter is for this flow. Either may be named with or without the default namespace.
 fn is_of(letter: &DeadLetterSummary, flow: &str) -> bool {
     bare_name(&letter.function) == bare_name(flow)
 }
@@ -142,13 +142,7 @@ pub(super) async fn of_flow(
             let mut query = filter.query();
             query.append_pair("ids", &ids.join(","));
             query.append_pair("limit", &IDS.to_string());
-            query.extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
-            let target = format!("/requests?{}", query.finish());
-            let answer = context.api.send(Method::GET, flow, &target, None).await?;
-            if answer.status == StatusCode::NOT_IMPLEMENTED && !is_named {
-                return Ok(None);
-            }
-            let list: RequestList = context.api.read(&answer, flow, "list its requests")?;
+            let Some(list) = context.api.page(flow, query, cursor.as_deref(), is_named).await? else { return Ok(None) };
             known += list.requests.len();
             found.open.extend(list.requests.into_iter().filter(|request| !request.status.is_end()));
             match list.cursor {

@@ -1,9 +1,8 @@
 //! `faasflow requests list`
 
-use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestList, RequestSummary};
+use faasflow_admin::{FoundBy, REQUESTS_VERSION, RequestSummary};
 use faasflow_core::{code, counted};
 use faasflow_runtime::log::escaped;
-use http::{Method, StatusCode};
 use serde::Serialize;
 
 use super::api::{grouped, now_ms};
@@ -186,13 +185,7 @@ async fn of_flow(
         let mut query = filter.query();
         let page = (filter.limit - requests.len()).min(LARGEST_PAGE);
         query.append_pair("limit", &page.to_string());
-        query.extend_pairs(cursor.as_ref().map(|cursor| ("cursor", cursor)));
-        let target = format!("/requests?{}", query.finish());
-        let answer = context.api.send(Method::GET, flow, &target, None).await?;
-        if answer.status == StatusCode::NOT_IMPLEMENTED && !is_named {
-            return Ok(None);
-        }
-        let list: RequestList = context.api.read(&answer, flow, "list its requests")?;
+        let Some(list) = context.api.page(flow, query, cursor.as_deref(), is_named).await? else { return Ok(None) };
         requests.extend(list.requests);
         match list.cursor {
             // A search looks at all requests, which may be very many. Those that match exactly are found at once.

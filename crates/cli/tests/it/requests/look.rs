@@ -87,7 +87,7 @@ async fn requests_are_found_by_where_they_are_and_why() {
     assert_eq!(ran.stderr(), "Older requests may match as well: `--all` searches all of them.\n");
 }
 
-/// The queue says which requests it has given up, and flows where these are.
+/// The queue knows which requests it has given up, and the flows know where those are.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_found_of_which_the_queue_has_given_up_a_delivery() {
     let gateway = FakeGateway::listen(|what, _| match what {
