@@ -43,6 +43,18 @@ export function endings(signal, told) {
   const isOld = (at, holds = HOLDS) => at === undefined || performance.now() - at > holds;
   const entryOf = (letter) => known.get(keyOf(flowOf(letter), letter.request));
 
+  /** The ids of the requests of dead letters, by their flows. */
+  function byFlow(asked) {
+    const wanted = new Map();
+    for (const letter of asked) {
+      const flow = flowOf(letter);
+      if (flow === undefined) continue;
+      if (!wanted.has(flow)) wanted.set(flow, new Set());
+      wanted.get(flow).add(letter.request);
+    }
+    return wanted;
+  }
+
   function ask() {
     clearTimeout(timer);
     timer = setTimeout(() => look().catch((error) => { if (!signal.aborted && !api.isAway(error)) throw error; }), SCROLLING);
@@ -54,13 +66,8 @@ export function endings(signal, told) {
     try {
       if (isOld(flowsAt)) await lookAtFlows();
       for (const row of inView) if (!row.isConnected) inView.delete(row);
-      const wanted = new Map();
-      for (const letter of [...inView].map((row) => letters.get(row))) {
-        const flow = flowOf(letter);
-        if (flow === undefined || !isOld(entryOf(letter)?.at, FRESH) || !isOld(refusing.get(flow))) continue;
-        if (!wanted.has(flow)) wanted.set(flow, new Set());
-        wanted.get(flow).add(letter.request);
-      }
+      const isWanted = (letter) => isOld(entryOf(letter)?.at, FRESH) && isOld(refusing.get(flowOf(letter)));
+      const wanted = byFlow([...inView].map((row) => letters.get(row)).filter(isWanted));
       if (wanted.size === 0) return;
       await Promise.all([...wanted].map(([flow, ids]) => lookAt(flow, inParts(ids, AT_ONCE)[0])));
     } finally {
@@ -104,15 +111,8 @@ export function endings(signal, told) {
    */
   async function askAbout(asked) {
     await lookAtFlows();
-    const wanted = new Map();
-    for (const letter of asked) {
-      const flow = flowOf(letter);
-      if (flow === undefined) continue;
-      if (!wanted.has(flow)) wanted.set(flow, new Set());
-      wanted.get(flow).add(letter.request);
-    }
     const answered = new Map();
-    await Promise.all([...wanted].map(async ([flow, ids]) => {
+    await Promise.all([...byFlow(asked)].map(async ([flow, ids]) => {
       for (const part of inParts(ids, AT_ONCE)) {
         const statuses = await lookAt(flow, part);
         if (statuses === null) break;
