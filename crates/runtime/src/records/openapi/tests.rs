@@ -62,6 +62,13 @@ fn validate(document: &Value, name: &str, value: &Value) {
 }
 
 #[test]
+fn only_white_space_between_values_is_left_out() {
+    let source: Value = serde_json::from_slice(super::SOURCE).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(super::TEMPLATE).unwrap(), source);
+    assert!(super::TEMPLATE.len() < super::SOURCE.len());
+}
+
+#[test]
 fn the_document_is_valid() {
     let document = document();
     let errors = |document: Value| match serde_json::from_value::<Spec>(document) {
