@@ -165,7 +165,7 @@ pub fn masked_query<'a>(query: &'a str, values: &[String]) -> Cow<'a, str> {
 fn decoded(text: &str, most: usize) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     while texts.len() < most {
-        // Otherwise nothing is encoded any more, or it is no text.
+        // Otherwise nothing is encoded any more, or the result is not UTF-8.
         let last = texts.last().map_or(text, String::as_str);
         let Ok(Cow::Owned(decoded)) = percent_decode_str(last).decode_utf8() else { break };
         texts.push(decoded);

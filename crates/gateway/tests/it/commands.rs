@@ -201,7 +201,7 @@ async fn h6_a_dead_letter_has_the_cause_and_the_output() {
     }
 }
 
-/// The list, the letter and the line in the log of the gateway do not have what the function was called with and has repeated.
+/// The function repeats credentials of the call. They are masked in the list, in the letter and in the gateway's log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_shown_without_credentials() {
     let process = "sh -c 'cat; echo \"not for $Http_Authorization\"; exit 3'";

@@ -151,7 +151,8 @@ impl FailedAnswer {
     }
 }
 
-/// A text without these values; `None` if it has none of them, or is no text. The end of a body may be the first part of a character.
+/// Masks these values in a text. Returns `None` if it contains none of them or is not UTF-8. A body that was cut may end within a
+/// character.
 fn masked(bytes: &[u8], values: &[String]) -> Option<String> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -234,7 +235,7 @@ mod tests {
         let long = format!("t0ken-5678{}\u{e9}", "x".repeat(FailedAnswer::KEPT - 11));
         let kept = answer(400, &headers, long);
         assert!(kept.body.bytes().starts_with(b"[secret]xx") && kept.body.bytes().ends_with(b"xx"));
-        // Bytes that are no text are kept as they are.
+        // Bytes that are not UTF-8 are kept as they are.
         let bytes = b"\xff t0ken-5678".as_slice();
         assert_eq!(answer(400, &headers, bytes).body.bytes(), bytes);
     }
